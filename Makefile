@@ -1,0 +1,37 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+#
+# Each target is one script; the scripts say what they do while they do it, and install what the machine lacks.
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down lab-up lab-down check test bench docs clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo:  ## build the lab, make its bare hosts sending servers, send a message, show what the receiver saw
+	@script/demo
+
+demo-down:  ## remove everything that "make demo" made
+	@lab/lab down --all
+
+lab-up:  ## only the lab, with its hosts still bare
+	@script/bootstrap
+	@lab/lab up
+
+lab-down:  ## remove the lab
+	@lab/lab down
+
+check:  ## style, types, documentation and unit tests, in under a minute
+	@script/check
+
+test:  ## every check there is, in one exit code, with JUnit XML under reports/
+	@script/test
+
+bench:  ## the measured figures, to reports/bench.json
+	@script/bench
+
+docs:  ## write the generated tables of variables
+	@script/docs
+
+clean:  ## remove what tests and tools left, the virtualenv included
+	@rm -rf .venv .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis reports sendyard-mail-*.tar.gz

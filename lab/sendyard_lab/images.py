@@ -1,0 +1,179 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""The base images, built from Debian's packages: no image registry is needed.
+
+An image's tag is a digest of its recipe: a changed recipe is a new image, and checkouts with the same recipe share one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sendyard_lab.hosts import LOGIN
+from sendyard_lab.podman import image_exists, limits, podman
+from sendyard_lab.shell import LabError, run, step
+from sendyard_lab.slice import Slice
+
+SETUP = Path(__file__).resolve().parent.parent / "setup"
+NAMESPACE = "localhost/sendyard"
+ARCHIVE = (
+    "http://debian.lab.example/debian"  # what hosts are told; the lab's proxy makes the machine's own mirror of it
+)
+BUILD_SECONDS = 900
+
+BASE_PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "iproute2", "procps"),
+    *("ca-certificates", "openssh-server", "sudo"),
+)
+INFRA_PACKAGES = (
+    *("knot", "knot-dnssecutils", "bind9", "bind9-dnsutils", "pebble", "apt-cacher-ng", "openssl", "tcpdump"),
+    *("postfix", "python3-milter", "python3-spf", "python3-dkim", "python3-dnspython"),
+    *("swaks", "libnet-ssleay-perl"),
+)
+INFRA_DAEMONS = ("knot", "named", "apt-cacher-ng", "postfix")
+
+# A bare Debian server as a provider hands it over. Manuals and translations are left out to save build time.
+BASE_HOOKS = (
+    f'chroot "$1" useradd -m -s /bin/bash -G sudo {LOGIN}',
+    f'echo "{LOGIN} ALL=(ALL) NOPASSWD:ALL" >"$1/etc/sudoers.d/{LOGIN}"; chmod 440 "$1/etc/sudoers.d/{LOGIN}"',
+    'rm "$1"/etc/ssh/ssh_host_*; : >"$1/etc/machine-id"; rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+    'rm -f "$1/etc/apt/sources.list" "$1"/etc/apt/sources.list.d/* "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+    'install -m 755 "$SETUP/base/lab-boot" "$1/usr/local/sbin/lab-boot"; : >"$1/etc/lab-addresses"',
+    'install -m 644 "$SETUP/base/lab-boot.service" "$1/etc/systemd/system/lab-boot.service"',
+    'chroot "$1" systemctl -q enable lab-boot.service',
+    # nothing may hold apt's lock at a moment of its own choice; the lab brings the host's key
+    'chroot "$1" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer sshd-keygen.service',
+)
+BASE_EXCLUDED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/info/*")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Where the machine itself gets Debian from."""
+
+    archive: str
+    security: str
+    options: tuple[str, ...]  # apt.conf lines of its proxy and certificates
+
+    @property
+    def proxy(self) -> str:
+        """The proxy for plain HTTP, or an empty string."""
+        found = re.search(r'^Acquire::http::Proxy "([^"]+)"', "\n".join(self.options), re.MULTILINE)
+        return found[1] if found and found[1] != "DIRECT" else ""
+
+
+def machine_mirror() -> Mirror:
+    """Ask the machine's apt for mirror and proxy; one without a Debian mirror is told so."""
+    uris = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).split()
+    plain = [uri.rstrip("/") for uri in uris if uri.startswith("http")]
+    archive = next((uri for uri in plain if uri.endswith("/debian")), "")
+    if not archive:
+        raise LabError(
+            "apt on this machine names no Debian mirror (a URI that ends in /debian). Add one to its sources."
+        )
+    security = next((uri for uri in plain if uri.endswith("/debian-security")), f"{archive}-security")
+    settings = run(["apt-config", "dump", "--no-empty", "--format", '%f "%v";%n', "Acquire"]).splitlines()
+    options = tuple(line for line in settings if re.match(r"Acquire::https?::", line))
+    return Mirror(archive, security, options)
+
+
+def sources(suite: str, archive: str, security: str, *, signed_by: str) -> str:
+    """An apt sources file in deb822 form."""
+    return (
+        f"Types: deb\nURIs: {archive}\nSuites: {suite} {suite}-updates\nComponents: main\nSigned-By: {signed_by}\n\n"
+        f"Types: deb\nURIs: {security}\nSuites: {suite}-security\nComponents: main\nSigned-By: {signed_by}\n"
+    )
+
+
+def _recipe(name: str) -> str:
+    """Everything that decides what is in an image."""
+    files = [path.read_text() for path in sorted((SETUP / "base").iterdir())]
+    parts = [name, *BASE_PACKAGES, *BASE_HOOKS, *BASE_EXCLUDED, *files]
+    if name == "infra":
+        parts += [*INFRA_PACKAGES, *INFRA_DAEMONS]
+    return "\n".join(parts)
+
+
+def image_name(name: str) -> str:
+    """The full name of a base image ("trixie", "bookworm" or "infra")."""
+    return f"{NAMESPACE}/{name}:{hashlib.sha256(_recipe(name).encode()).hexdigest()[:12]}"
+
+
+def build_missing(lab: Slice) -> None:
+    """Build the images that the store lacks: Debian 12 beside Debian 13 and what is built on it."""
+    missing = [name for name in ("trixie", "infra", "bookworm") if not image_exists(image_name(name))]
+    if not missing:
+        return
+    mirror = machine_mirror()
+    chains = [[name for name in missing if name != "bookworm"], [name for name in missing if name == "bookworm"]]
+
+    def build(chain: list[str]) -> None:
+        for name in chain:
+            with step(f"image {name}"):
+                _build_infra(lab, mirror) if name == "infra" else _build_base(name, mirror)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(build, chains))
+
+
+def _build_base(suite: str, mirror: Mirror) -> None:
+    """Bootstrap one release and import it.
+
+    Raises:
+        LabError: mmdebstrap or podman failed, with the last lines it wrote.
+    """
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"]
+    command += [f"--aptopt={option}" for option in mirror.options]
+    command += ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={path}" for path in BASE_EXCLUDED)]
+    command += [f"--customize-hook=SETUP={SETUP}; {hook}" for hook in BASE_HOOKS]
+    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    with tempfile.TemporaryDirectory(prefix="sendyard-lab-") as directory:
+        listed = Path(directory) / "debian.sources"
+        listed.write_text(sources(suite, mirror.archive, mirror.security, signed_by=keyring))
+        archive = Path(directory) / "image.tar"
+        run([*command, suite, archive, listed], deadline=BUILD_SECONDS)
+        podman("import", "--change", 'CMD ["/sbin/init"]', archive, image_name(suite), deadline=BUILD_SECONDS)
+
+
+def _build_infra(lab: Slice, mirror: Mirror) -> None:
+    """Put the packages of name servers, ACME server and receiver on top of Debian 13."""
+    script = (
+        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; "
+        f"apt-get -qq install --no-install-recommends {' '.join(INFRA_PACKAGES)}; "
+        f"systemctl -q disable {' '.join(INFRA_DAEMONS)}; apt-get clean; rm -rf /var/lib/apt/lists/*"
+    )
+    with tempfile.TemporaryDirectory(prefix="sendyard-lab-") as directory:
+        keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        (Path(directory) / "build.sources").write_text(
+            sources("trixie", mirror.archive, mirror.security, signed_by=keyring)
+        )
+        (Path(directory) / "build.conf").write_text("\n".join(mirror.options) + "\n")
+        name = lab.prefix + "build"
+        podman("rm", "-f", "-i", name)
+        try:
+            podman(
+                *("run", "--name", name, *limits(), "--network=host", "-v", f"{directory}:/etc/apt/sources.list.d:ro"),
+                *("-v", f"{directory}/build.conf:/etc/apt/apt.conf.d/99build:ro"),
+                *(image_name("trixie"), "sh", "-ec", script),
+                deadline=BUILD_SECONDS,
+            )
+            podman("commit", "-q", name, image_name("infra"), deadline=BUILD_SECONDS)
+        finally:
+            podman("rm", "-f", "-i", name)
+
+
+def remove_unused() -> list[str]:
+    """Remove the base images, of every recipe, that no container uses; return those that had to stay."""
+    listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    kept = []
+    for image in (image for image in listed if image.startswith(f"{NAMESPACE}/")):
+        try:
+            podman("rmi", image)
+        except LabError:
+            kept.append(image)
+    return kept

@@ -1,0 +1,149 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""Containers, networks and images, by the podman program. Everything made here carries the checkout's path as label."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sendyard_lab.shell import LabError, run
+from sendyard_lab.slice import GATEWAY, Slice
+
+LABEL = "sendyard.lab"
+# Enough for systemd, nftables and a provisioner. Never SYS_TIME nor --privileged: the clock is the whole machine's.
+CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_PTRACE"
+CAP_SYS_RESOURCE = 24
+
+
+def podman(*arguments: str | Path, deadline: float = 120, stdin: str | bytes = b"") -> str:
+    """Run podman with `arguments` and return its output."""
+    return run(["podman", *arguments], deadline=deadline, stdin=stdin)
+
+
+def containers(lab: Slice) -> dict[str, str]:
+    """Name and state ("running", "exited", "created", …) of every container of this lab."""
+    listed = json.loads(podman("ps", "-a", "--filter", f"label={LABEL}={lab.checkout}", "--format", "json") or "[]")
+    return {entry["Names"][0]: entry["State"] for entry in listed}
+
+
+def create(lab: Slice, name: str, image: str, *, hostname: str, number: int) -> None:
+    """Create, but do not start, a container that boots systemd and has the addresses of host `number`."""
+    ipv4, ipv6 = lab.addresses(number)
+    # From the address, so that a host which comes back is found at once by those who remember it.
+    mac = "02:00:" + ":".join(f"{byte:02x}" for byte in lab.ipv4[number].packed)
+    podman(
+        *("create", "--name", lab.prefix + name, "--label", f"{LABEL}={lab.checkout}", "--hostname", hostname),
+        *("--systemd=always", "--restart=always", "--stop-signal=SIGRTMIN+3", "--cap-add", CAPABILITIES),
+        # podman would mount these files, and a mounted file cannot be replaced by rename
+        *("--no-hosts", "--dns=none"),
+        *("--network", f"{lab.network}:ip={ipv4},ip6={ipv6},mac={mac}", *limits(), image, "/sbin/init"),
+    )
+
+
+def limits() -> list[str]:
+    """Options for a machine whose root may not raise limits: what it has, instead of podman's higher defaults."""
+    effective = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
+    if int(effective.split()[1], 16) >> CAP_SYS_RESOURCE & 1:
+        return []
+    # podman itself lowers the limit of processes to pid_max, and could not raise it again
+    ceilings = {"nofile": 1 << 20, "nproc": int(Path("/proc/sys/kernel/pid_max").read_text())}
+    options = []
+    for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(kind)[1]
+        allowed = ceilings[name] if hard == resource.RLIM_INFINITY else min(hard, ceilings[name])
+        options.append(f"--ulimit={name}={min(1024, allowed) if name == 'nofile' else allowed}:{allowed}")
+    return options
+
+
+def create_network(lab: Slice) -> None:
+    """Create the lab's network, which has no way out; both gateways, else the machine gets no IPv6 address in it."""
+    ipv4, ipv6 = lab.addresses(GATEWAY)
+    if lab.network in podman("network", "ls", "--format", "{{.Name}}").split():
+        return
+    podman(
+        *("network", "create", "--internal", "--disable-dns", "--ipv6", "--label", f"{LABEL}={lab.checkout}"),
+        *("--subnet", str(lab.ipv4), "--gateway", ipv4, "--subnet", str(lab.ipv6), "--gateway", ipv6, lab.network),
+    )
+
+
+@contextlib.contextmanager
+def mounted(names: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """Give the root directories of containers that are not running, by container name, to lay files in."""
+    try:
+        yield {name: Path(podman("mount", name).strip()) for name in names}
+    finally:
+        podman("umount", *names)
+
+
+def image_exists(image: str) -> bool:
+    """Whether the store has `image`."""
+    return bool(podman("images", "-q", image).strip())
+
+
+def snapshots(lab: Slice, name: str) -> dict[str, str]:
+    """Image of every host that was saved as `name`."""
+    label = f"label={LABEL}={lab.checkout}"
+    listed = podman("images", "--filter", label, "--format", "{{.Repository}}:{{.Tag}}").split()
+    start = f"localhost/{lab.prefix}"
+    return {
+        image.removeprefix(start).rpartition(":")[0]: image
+        for image in listed
+        if image.startswith(start) and image.endswith(f":{name}")
+    }
+
+
+def remove_all(lab: Slice) -> None:
+    """Remove every container, snapshot, network and volume that carries the label of this lab, and nothing else."""
+    label = f"label={LABEL}={lab.checkout}"
+    podman("rm", "-f", "-i", lab.prefix + "build")  # left by a build that was killed; a label would get into the image
+    if held := podman("ps", "-aq", "--filter", label).split():
+        podman("rm", "-f", "-t", "0", *held)
+    if held := podman("images", "-aq", "--filter", label).split():
+        podman("rmi", "-f", *sorted(set(held)))
+    if held := podman("network", "ls", "-q", "--filter", label).split():
+        podman("network", "rm", *held)
+
+
+def remove_volumes(lab: Slice) -> None:
+    """Remove the volumes of this lab (the packages that its hosts fetched)."""
+    if held := podman("volume", "ls", "-q", "--filter", f"label={LABEL}={lab.checkout}").split():
+        podman("volume", "rm", *held)
+
+
+def process(lab: Slice, host: str) -> str:
+    """Process id of the init of `host`, as the machine sees it.
+
+    Raises:
+        LabError: it does not run.
+    """
+    if lab.prefix + host not in containers(lab):
+        raise LabError(f"{host} is no host of this lab that is up; see lab/lab status")
+    return podman("inspect", "-f", "{{.State.Pid}}", lab.prefix + host).strip()
+
+
+def run_apt_proxy(lab: Slice, image: str, configuration: Path) -> None:
+    """Start the proxy for Debian's packages, as a plain container in the machine's own network."""
+    volume = lab.prefix + "apt"
+    if volume not in podman("volume", "ls", "-q").split():
+        podman("volume", "create", "--label", f"{LABEL}={lab.checkout}", volume)
+    podman(
+        *("run", "-d", "--name", lab.prefix + "apt", "--label", f"{LABEL}={lab.checkout}", "--restart=always"),
+        *("--network=host", "--user=apt-cacher-ng", *limits(), "-v", f"{volume}:/var/cache/apt-cacher-ng"),
+        *("-v", f"{configuration}:/etc/apt-cacher-ng:ro", "-v", "/etc/ssl/certs:/etc/ssl/certs:ro"),
+        *(image, "/usr/sbin/apt-cacher-ng", "-c", "/etc/apt-cacher-ng"),
+    )
+
+
+def commit(lab: Slice, host: str, name: str) -> None:
+    """Keep the disk of a host as a snapshot image; it is paused meanwhile, so that no file is caught half-written."""
+    image = f"localhost/{lab.prefix}{host}:{name}"
+    podman("commit", "-q", "-c", f"LABEL {LABEL}={lab.checkout}", lab.prefix + host, image)
+
+
+def prune_snapshots(lab: Slice) -> None:
+    """Remove the snapshots that a newer one of the same name has replaced and that no host stands on any more."""
+    podman("image", "prune", "-f", "--filter", f"label={LABEL}={lab.checkout}")

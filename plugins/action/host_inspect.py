@@ -1,0 +1,26 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure the host's clock around its inspection, from this side of the connection."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """Adds `clock_off`, in seconds, to what the module found."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        before = time.time()
+        result.update(self._execute_module(task_vars=task_vars))
+        after = time.time()
+        if "epoch" in result:
+            epoch = result.pop("epoch")
+            off = epoch - before if epoch < before else max(0.0, epoch - after)
+            result["ansible_facts"]["sendyard"]["clock_off"] = off
+        return result

@@ -1,0 +1,36 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say everything that is wrong with a host at once, or that nothing is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.sendyard.mail.plugins.module_utils.preflight import host_faults
+from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """Fails with the faults of inventory, host and zones together."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        variables = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, variables)
+        faults = list(self._task.args.get("faults") or ())
+        said = owner.settings(variables, self._templar, lenient=True)  # what is missing is a fault already
+        faults += host_faults(variables["ansible_facts"]["sendyard"], said)
+        domain_faults = list(variables.get("ansible_facts", {}).get("sendyard_domain_faults") or ())
+        for subject, state in (self._task.args.get("zones") or {}).items():
+            if not state.get("ok"):
+                if subject == variables["inventory_hostname"]:
+                    faults.append(state["error"])
+                elif not any(fault["subject"] == subject for fault in domain_faults):
+                    domain_faults.append({"subject": subject, "message": state["error"]})
+        result.update(changed=False, ansible_facts={"sendyard_domain_faults": domain_faults})
+        if faults:
+            name = variables["inventory_hostname"]
+            lines = "\n".join(f"  {name}: {fault}" for fault in faults)
+            result.update(failed=True, msg=f"Nothing was changed. What is wrong:\n{lines}")
+        return result

@@ -1,0 +1,37 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say which domains were published, and stop a host whose own records were not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """Returns `published`, the waiting keys whose records were seen, and keeps the faults of the other domains."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        variables = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, variables)
+        subjects = self._task.args["subjects"]
+        waiting = self._task.args["waiting"]
+        faults = list(variables.get("ansible_facts", {}).get("sendyard_domain_faults") or ())
+        own = variables["inventory_hostname"]
+        for subject, state in sorted(subjects.items()):
+            if not state["ok"] and subject != own and not any(fault["subject"] == subject for fault in faults):
+                faults.append({"subject": subject, "message": state["error"]})
+        result.update(
+            changed=False,
+            published=[
+                {"domain": key["domain"], "digest": key["digest"]}
+                for key in waiting
+                if subjects.get(key["subject"], {}).get("ok")
+            ],
+            ansible_facts={"sendyard_domain_faults": faults},
+        )
+        if not subjects.get(own, {"ok": True})["ok"]:
+            result.update(failed=True, msg=f"{own}: {subjects[own]['error']}")
+        return result

@@ -1,0 +1,103 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compute the DNS records that a host and its domains need, and leave them in a file of this run."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible.plugins.action import ActionBase
+from ansible_collections.sendyard.mail.plugins.module_utils import domains, records
+from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
+
+NO_KEY: Mapping[str, Any] = {"public_key": "", "digest": "", "earlier": []}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """Returns `file`, the records as JSON, and `waiting`, the keys that wait for them."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        variables = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, variables)
+        said = owner.settings(variables, self._templar)
+        pending: Mapping[str, Mapping[str, Any]] = self._task.args.get("pending") or {}
+        part = self._task.args.get("part", "changed")
+        name = variables["inventory_hostname"]
+        served = [d for d in owner.domain_inventory(said, variables).domains if name in d.servers]
+        if part == "zones":
+            known = variables["ansible_facts"]["sendyard"]["domains_digest"]
+            if known == domains.digest(owner.table(said, variables)):
+                served = []  # nothing changed since these domains were last published
+        elif part == "changed":
+            served = [domain for domain in served if domain.name in pending]
+        wanted = [*_host_records(name, said, pending), *_domain_records(served, said, pending)]
+        if part != "zones":  # a key that the host did not tell is published already, or, in check mode, not made yet
+            wanted = [record for record in wanted if record["values"]]
+        result.update(
+            changed=False,
+            file=_write(wanted),
+            waiting=[
+                {
+                    "domain": domain,
+                    "subject": name if domain == said["fqdn"] else domain,
+                    "digest": key["digest"],
+                }
+                for domain, key in pending.items()
+            ],
+        )
+        return result
+
+
+def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """The server's own records; its key only while that waits, since the host tells it only then."""
+    key = pending.get(said["fqdn"], NO_KEY)
+
+    def having(addresses: Sequence[str]) -> list[Any]:
+        return records.host_records(
+            subject=name,
+            credential=said["dns_credential"],
+            fqdn=said["fqdn"],
+            addresses=addresses,
+            selector=said["selector"],
+            public_key=key["public_key"],
+            bounce_domain=said["bounce_domain"],
+            ptr=said["publish_ptr"],
+        )
+
+    return records.remembering(having(owner.public_addresses(said)), having(key["earlier"]))
+
+
+def _domain_records(
+    served: list[domains.Domain], said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Any]:
+    for domain in served:
+        key = pending.get(domain.name, NO_KEY)
+
+        def having(addresses: Sequence[str], domain: domains.Domain = domain, key: Any = key) -> list[Any]:
+            return records.domain_records(
+                subject=domain.name,
+                credential=domain.dns,
+                domain=domain.name,
+                addresses=addresses,
+                selector=said["selector"],
+                public_key=key["public_key"],
+                dmarc_policy=domain.dmarc_policy or said["dmarc_policy"],
+                dmarc_rua=domain.dmarc_rua or said["dmarc_rua"],
+            )
+
+        yield from records.remembering(having(owner.public_addresses(said)), having(key["earlier"]))
+
+
+def _write(wanted: list[Any]) -> str:
+    """Ansible removes its local temporary directory when the run ends."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=C.DEFAULT_LOCAL_TMP, prefix="records-", suffix=".json", delete=False, encoding="utf-8"
+    ) as file:
+        json.dump(wanted, file)
+    return str(Path(file.name))

@@ -1,0 +1,281 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of the module `certificate`: what is wanted, what the host has, and how it comes from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+from . import acme
+from .acme import Account
+from .certificates import (
+    Certificate,
+    CertificateError,
+    Pair,
+    check_pair,
+    make_private_key,
+    parse_pair,
+    read_certificate,
+    self_signed,
+)
+from .deploy_certificate import (
+    SUBSYSTEM,
+    Layout,
+    Order,
+    deploy,
+    describe,
+    fingerprint,
+    lineage_pair,
+    live_pair,
+    stale_files,
+    wanted_file,
+)
+from .host import files, state, systemd
+from .host.command import CommandError
+from .host.files import Diff, FileSpec
+from .host.lock import host_lock
+
+WARN_BEFORE = timedelta(days=14)
+RENEWAL_UNIT = "certbot.timer"
+PROGRAM_DIRECTORY = Path("/usr/lib/sendyard/sendyard")
+# What `python3 -m sendyard.deploy_certificate` needs on the host, as it stands in this package.
+PROGRAM = (
+    "errors.py", "certificates.py", "deploy_certificate.py",
+    "host/__init__.py", "host/command.py", "host/files.py", "host/lock.py", "host/state.py",
+)  # fmt: skip
+HOOK = Path("/etc/letsencrypt/renewal-hooks/deploy/sendyard")
+HOOK_TEXT = """\
+#!/bin/sh
+# Sendyard writes this file. certbot runs it after each renewal.
+PYTHONPATH=/usr/lib/sendyard PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 -m sendyard.deploy_certificate
+"""
+TRUST = Path("/etc/systemd/system/certbot.service.d/sendyard.conf")
+
+
+@dataclass
+class Done:
+    """What a run did, or in check mode would do."""
+
+    diff: list[Diff] = field(default_factory=list)
+    certificates: dict[str, Certificate] = field(default_factory=dict)
+    requested: dict[str, str] = field(default_factory=dict)  # why, by type of key
+    reloaded: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    enabled: bool = False  # certbot's timer was, or would be, switched on
+
+    @property
+    def changed(self) -> bool:
+        """True if the host is not what it was."""
+        return bool(self.diff or self.requested or self.reloaded or self.enabled)
+
+
+def parse_provided(names: Sequence[str], certificates: Sequence[str], keys: Sequence[str]) -> dict[str, Pair]:
+    """The provided pairs by name.
+
+    Raises:
+        CertificateError: the lists do not match, or a text holds no PEM.
+    """
+    if not len(names) == len(certificates) == len(keys) == len(set(names)):
+        raise CertificateError(
+            f"{len(names)} names, {len(certificates)} certificates and {len(keys)} keys are provided; "
+            "each certificate has one key, and a name of its own."
+        )
+    triples = zip(names, certificates, keys, strict=True)
+    return {name: parse_pair(certificate, key, name) for name, certificate, key in triples}
+
+
+def run(
+    order: Order,
+    *,
+    account: Account,
+    provided: Mapping[str, Pair],
+    check: bool,
+    clock: Callable[[], datetime],
+    layout: Layout | None = None,
+) -> Done:
+    """Give the host the certificates of `order`, or in check mode say what it would take.
+
+    Raises:
+        SendyardError: there is none that can serve, or a daemon does not show it. What was in use before stays in use.
+    """
+    layout = layout or Layout()
+    with nullcontext() if check else host_lock(SUBSYSTEM):
+        if order.source == "provided":
+            return _provide(order, provided, check, clock(), layout)
+        if order.source == "selfsigned":
+            return _sign(order, check, clock(), layout)
+        return _request(order, account, check, clock, layout)
+
+
+# --- the three sources
+
+
+def _provide(order: Order, provided: Mapping[str, Pair], check: bool, now: datetime, layout: Layout) -> Done:
+    """Use the pairs that the controller sent."""
+    done = Done()
+    pairs: dict[str, Pair] = {}
+    try:
+        for name, pair in provided.items():
+            leaf = check_pair(pair, fqdn=order.fqdn, now=now, origin=name)
+            if leaf.key_type in pairs:
+                raise CertificateError(f"{name}: a second certificate with an {leaf.key_type} key; one can serve.")
+            pairs[leaf.key_type] = pair
+            if leaf.not_after - now < WARN_BEFORE:
+                done.warnings.append(f"{name}: it expires on {leaf.not_after:%Y-%m-%d}; provide its successor.")
+    except CommandError:
+        if not check:
+            raise
+        done.warnings.append("openssl is not installed on the host yet, so the provided certificates were not checked.")
+        return done
+    order = Order(order.fqdn, order.source, tuple(sorted(pairs)), order.listeners)
+    _deploy(done, order, pairs, check, layout)
+    return done
+
+
+def _sign(order: Order, check: bool, now: datetime, layout: Layout) -> Done:
+    """Use certificates that their own keys sign: the ones there, while they last."""
+    done = Done()
+    pairs = {}
+    for key_type in order.key_types:
+        there = live_pair(key_type, layout)
+        why = _why_sign(there, order.fqdn, now)
+        if why:
+            done.requested[key_type] = why
+        if not why and there is not None:
+            pairs[key_type] = there
+        elif not check:
+            key = there.private_key if there is not None else make_private_key(key_type)
+            pairs[key_type] = self_signed(order.fqdn, key)
+    _deploy(done, order, pairs, check, layout)
+    return done
+
+
+def _why_sign(there: Pair | None, fqdn: str, now: datetime) -> str:
+    """Why a certificate must be made, "" where the one `there` will do."""
+    if there is None:
+        return "there is none yet"
+    leaf = read_certificate(there.chain[0], "the certificate in use")
+    if leaf.issuer != leaf.subject or len(there.chain) > 1:
+        return f"the one there is by {leaf.issuer}"
+    if leaf.names != (fqdn.lower(),):
+        return f"the one there is for {', '.join(leaf.names)}"
+    if leaf.due(now):
+        return f"the one there ends on {leaf.not_after:%Y-%m-%d}"
+    return ""
+
+
+def _request(order: Order, account: Account, check: bool, clock: Callable[[], datetime], layout: Layout) -> Done:
+    """Use what certbot holds, and have it request what it lacks."""
+    done = Done()
+    pairs = {}
+    for key_type in order.key_types:
+        why = acme.why_request(key_type, fqdn=order.fqdn, account=account, now=clock(), layout=layout)
+        if why:
+            done.requested[key_type] = why
+        if why and not check:
+            acme.request(key_type, fqdn=order.fqdn, account=account, layout=layout)
+        pair = lineage_pair(key_type, layout)
+        if pair is not None and not (why and check):
+            pairs[key_type] = pair
+    if not check:
+        for key_type, pair in pairs.items():
+            if live_pair(key_type, layout) != pair:
+                # By the clock of now: it was requested after this run began, and is not valid before that.
+                check_pair(pair, fqdn=order.fqdn, now=clock(), origin=str(layout.lineage(key_type)))
+    # The hook before the certificate: if this run dies in between, the renewal finds it.
+    _install(done, account, check)
+    _deploy(done, order, pairs, check, layout)
+    return done
+
+
+# --- what they have in common
+
+
+def _deploy(done: Done, order: Order, pairs: Mapping[str, Pair], check: bool, layout: Layout) -> None:
+    """Make `pairs` live, and note what differed and what is in use."""
+    for key_type, pair in pairs.items():
+        spec = wanted_file(key_type, pair, layout)
+        there = files.read(spec.path, sensitive=True)
+        if not files.same(there, spec):
+            done.diff.append(_difference(spec.path, there, spec, live_pair(key_type, layout), pair))
+    for path in stale_files(order.key_types, layout):
+        done.diff.append(_difference(path, files.read(path, sensitive=True), None, None, None))
+    if check:
+        done.diff += [_foreseen(layout.pem(key_type), order) for key_type in done.requested]
+        taken_up = state.read_state(SUBSYSTEM, layout.state).get("taken_up")
+        if not done.requested and taken_up != {key_type: fingerprint(pair) for key_type, pair in pairs.items()}:
+            done.reloaded.append("what reads it")
+    else:
+        done.reloaded += deploy(order, pairs, layout).reloaded
+    for key_type in order.key_types:
+        live = live_pair(key_type, layout)
+        if live is not None:
+            done.certificates[key_type] = read_certificate(live.chain[0], str(layout.pem(key_type)))
+
+
+def _difference(
+    path: Path, there: FileSpec | None, wanted: FileSpec | None, old: Pair | None, new: Pair | None
+) -> Diff:
+    """Ansible's diff of a file with key and chain: what its certificates say, never the key."""
+    diff = files.difference(path, there, wanted)
+    for side, pair in (("before", old), ("after", new)):
+        if pair is not None:
+            leaf = read_certificate(pair.chain[0], str(path))
+            diff[side] += f"{describe(leaf)}\n"  # type: ignore[literal-required]
+    return diff
+
+
+def _foreseen(path: Path, order: Order) -> Diff:
+    """Ansible's diff of a file whose certificate does not exist yet."""
+    after = f"(a new certificate for {order.fqdn}, {order.source})\n"
+    return Diff(before_header=str(path), after_header=str(path), before="", after=after)
+
+
+def _program() -> Iterator[FileSpec]:
+    """The files of the program that certbot's hook runs: those of this very package."""
+    package = resources.files(__package__)
+    for name in PROGRAM:
+        yield FileSpec(PROGRAM_DIRECTORY / name, package.joinpath(name).read_bytes())
+
+
+def _hook_files(account: Account) -> Iterator[FileSpec]:
+    """What renewals need beside certificates: the program, the hook, and the trust in the ACME server."""
+    yield from _program()
+    yield FileSpec(HOOK, HOOK_TEXT.encode(), mode=0o755)
+    if account.ca_file:
+        environment = "".join(f"Environment={name}={value}\n" for name, value in acme.trust(account.ca_file).items())
+        yield FileSpec(TRUST, f"# Sendyard writes this file.\n[Service]\n{environment}".encode())
+
+
+def _install(done: Done, account: Account, check: bool) -> None:
+    """Put the hook and its program in place, and switch certbot's timer on."""
+    changed = []
+    for spec in _hook_files(account):
+        there = files.read(spec.path)
+        if files.same(there, spec):
+            continue
+        changed.append(spec.path)
+        # A program's source says nothing to who reads a diff; that it is another one does.
+        shown = [side and FileSpec(side.path, f"sha256 {side.digest}\n".encode()) for side in (there, spec)]
+        done.diff.append(files.difference(spec.path, *(shown if spec.path.suffix == ".py" else (there, spec))))
+        if not check:
+            files.write(spec)
+    if not account.ca_file and TRUST.exists():
+        changed.append(TRUST)
+        done.diff.append(files.difference(TRUST, files.read(TRUST), None))
+        if not check:
+            files.remove(TRUST)
+    if TRUST in changed and not check:
+        systemd.daemon_reload()
+    timer = systemd.status([RENEWAL_UNIT])[RENEWAL_UNIT]
+    done.enabled = not (timer.running and timer.starts_at_boot)
+    if done.enabled and not check:
+        systemd.set_at_boot(enable=[RENEWAL_UNIT])
+        systemd.act("start", RENEWAL_UNIT)
+        systemd.act("start", RENEWAL_UNIT)

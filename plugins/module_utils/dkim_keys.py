@@ -1,0 +1,253 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The DKIM keys of a host: made here, signing only after their records were seen. Runs on the host, stdlib only.
+
+A key is `pending/<domain>.pem` until its record was seen on every authoritative server, then `keys/<domain>.pem`, where
+OpenDKIM opens it for every message. The public half is kept in the state, so that a no-change run loads no key. The key
+files are what counts: where the state is behind them (a killed run, a lost file) they are read, never made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .domains import DOMAIN
+from .errors import SendyardError
+from .host import files
+from .host.command import run
+from .host.state import STATE_DIRECTORY, read_state, write_state
+
+# {"selector", "public": {domain: base64}, "published": {domain: digest}, "addresses": {domain: [those then published]}}
+STATE = "dkim"
+BITS = 2048  # RFC 8301 section 3.2: signers should use at least 2048; larger ones do not fit everywhere in DNS
+SECONDS_TO_MAKE = 60
+BATCH = 500  # keys between two writes of the state; what a killed run made after the last one is read from its files
+
+
+class KeyFault(SendyardError):
+    """A key cannot be made, or is not where it must be."""
+
+
+@dataclass(frozen=True)
+class Directories:
+    """Where keys and state lie, and whose they are."""
+
+    pending: Path = Path("/etc/opendkim/pending")
+    signing: Path = Path("/etc/opendkim/keys")
+    state: Path = STATE_DIRECTORY
+    owner: str = "opendkim"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call found and did.
+
+    `pending` maps each domain that does not sign yet, or whose records are not known to be published, to its selector,
+    public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, and the addresses
+    that its records had `earlier`.
+    """
+
+    made: tuple[str, ...]
+    moved: tuple[str, ...]
+    retired: tuple[str, ...]
+    pending: Mapping[str, Mapping[str, Any]]
+    total: int
+    digest: str
+
+    @property
+    def changed(self) -> bool:
+        """True if a key was made, moved or retired."""
+        return bool(self.made or self.moved or self.retired)
+
+
+def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bool) -> Outcome:
+    """Give every domain of `table` a key; withdraw those of domains that left it, and all where the selector changed.
+
+    A withdrawn key waits among the pending ones: a domain that comes back has the key that its record may still name.
+
+    Args:
+        table: as `domains.read_table` returns it. Of its "kept" domains everything stays as it is.
+        dry: say what would be done.
+
+    Raises:
+        KeyFault: a domain's name is none, or a key file cannot be read.
+    """
+    state = _State.read(where)
+    kept = set(table["kept"])
+    wanted = {name: facts["record_settings"] for name, facts in table["domains"].items()}
+    _refuse_odd_names(wanted)
+    signing = _names(where.signing)
+    held = signing | _names(where.pending)
+    missing = [name for name in sorted(wanted) if name not in held]
+    unread = [name for name in sorted(wanted) if name in held and name not in state.public]
+    gone = sorted(name for name in signing if name not in wanted and name not in kept)
+    if state.selector not in {"", selector}:  # nobody has seen the new selector's records
+        gone = sorted(signing)
+    for name in [*missing, *gone]:
+        state.published.pop(name, None)
+    for name in missing:
+        state.public.pop(name, None)
+    if not dry:
+        _prepare(where)
+        for name in gone:
+            (where.signing / f"{name}.pem").replace(where.pending / f"{name}.pem")
+        state.selector = selector
+        state.write(where)
+        for work, names in ((_read_one, unread), (_make_one, missing)):
+            for batch in _batches(names):
+                state.public.update(_at_once(work, batch, where))
+                state.write(where)
+    return _outcome(wanted, selector, state, signing.difference(gone), made=missing, retired=gone)
+
+
+def publish(
+    table: Mapping[str, Any], selector: str, seen: Iterable[Mapping[str, str]], where: Directories, *, dry: bool
+) -> Outcome:
+    """Let the keys sign whose records were `seen`: mappings of domain and the digest that `make` told.
+
+    Raises:
+        KeyFault: what was seen is not what this host has now; another run made a new key meanwhile.
+    """
+    state = _State.read(where)
+    wanted = {name: facts["record_settings"] for name, facts in table["domains"].items()}
+    signing = _names(where.signing)
+    held = signing | _names(where.pending)
+    moved = []
+    for entry in seen:
+        name = entry["domain"]
+        if name not in wanted or name not in state.public or name not in held:
+            raise KeyFault(f"{name}: this host has no such domain or key. Run the play again from its beginning.")
+        if entry["digest"] != _digest(selector, state.public[name], wanted[name]):
+            raise KeyFault(f"{name}: the records that were seen are not those of this host's key. Run the play again.")
+        if name not in signing:
+            moved.append(name)
+        state.published[name] = entry["digest"]
+        state.addresses[name] = list(table["host"]["addresses"])
+    if not dry:
+        for name in moved:
+            (where.pending / f"{name}.pem").replace(where.signing / f"{name}.pem")
+        if moved:
+            files.sync_directory(where.signing)
+        state.write(where)
+    return _outcome(wanted, selector, state, signing | set(moved), moved=moved)
+
+
+@dataclass
+class _State:
+    selector: str
+    public: dict[str, str]
+    published: dict[str, str]
+    addresses: dict[str, list[str]]
+
+    @classmethod
+    def read(cls, where: Directories) -> _State:
+        said = read_state(STATE, where.state)
+        tables = (dict(said.get(name, {})) for name in ("public", "published", "addresses"))
+        return cls(said.get("selector", ""), *tables)
+
+    def write(self, where: Directories) -> None:
+        write_state(STATE, asdict(self), where.state)
+
+
+def _outcome(
+    wanted: Mapping[str, str],
+    selector: str,
+    state: _State,
+    signing: Collection[str],
+    *,
+    made: Sequence[str] = (),
+    moved: Sequence[str] = (),
+    retired: Sequence[str] = (),
+) -> Outcome:
+    digests = {name: _digest(selector, state.public.get(name, ""), said) for name, said in wanted.items()}
+    return Outcome(
+        made=tuple(made),
+        moved=tuple(moved),
+        retired=tuple(retired),
+        pending={
+            name: {
+                "selector": selector,
+                "public_key": state.public.get(name, ""),
+                "digest": digest,
+                "earlier": state.addresses.get(name, []),
+            }
+            for name, digest in digests.items()
+            if state.published.get(name) != digest or name not in signing
+        },
+        total=len(wanted),
+        digest=hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest(),
+    )
+
+
+def _digest(selector: str, public_key: str, record_settings: str) -> str:
+    """Name the records of a domain by all that they depend on."""
+    return hashlib.sha256(f"{selector}\n{public_key}\n{record_settings}".encode()).hexdigest()
+
+
+def _names(directory: Path) -> set[str]:
+    """The domains that have a key in `directory`."""
+    try:
+        return {entry.name.removesuffix(".pem") for entry in os.scandir(directory) if entry.name.endswith(".pem")}
+    except FileNotFoundError:
+        return set()
+
+
+def _refuse_odd_names(names: Iterable[str]) -> None:
+    """Raise KeyFault for what is no domain name: each becomes the name of a file."""
+    for name in names:
+        if not DOMAIN.match(name):
+            raise KeyFault(f'"{name}" is no domain name, so it can have no key. Mend the table: run the play again.')
+
+
+def _prepare(where: Directories) -> None:
+    """OpenDKIM reads the keys of `signing` and refuses any below a directory that others may write to."""
+    for directory in (where.pending, where.signing):
+        directory.mkdir(parents=True, exist_ok=True)
+        os.chown(directory, files.owner_id("root"), files.group_id(where.owner))
+        directory.chmod(0o750)
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), BATCH):
+        yield names[start : start + BATCH]
+
+
+def _at_once(work: Callable[[str, Directories], str], names: Sequence[str], where: Directories) -> dict[str, str]:
+    """Do `work` for each of `names`, as many at once as there are processors; returns the public halves by name."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(names, pool.map(lambda name: work(name, where), names), strict=True))
+
+
+def _make_one(name: str, where: Directories) -> str:
+    """Make the key of domain `name`, pending, and return its public half."""
+    option = f"rsa_keygen_bits:{BITS}"
+    made = run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", option], deadline=SECONDS_TO_MAKE)
+    key = made.require(f"Making the DKIM key of {name}").stdout.encode()
+    public = _public_half(name, key)
+    path = where.pending / f"{name}.pem"
+    files.write(files.FileSpec(path, key, 0o600, where.owner, where.owner, sensitive=True))
+    return public
+
+
+def _read_one(name: str, where: Directories) -> str:
+    """The public half of a key that is there. The one that signs counts where an interrupted run left two."""
+    for directory in (where.signing, where.pending):
+        there = files.read(directory / f"{name}.pem", sensitive=True)
+        if there is not None:
+            return _public_half(name, there.content)
+    raise KeyFault(f"{name}: its key vanished from {where.signing}. Run the play again.")
+
+
+def _public_half(name: str, key: bytes) -> str:
+    """The base64 of the DER SubjectPublicKeyInfo of a private key in PEM, as p= has it (RFC 6376 section 3.6.1)."""
+    pem = run(["openssl", "pkey", "-pubout"], stdin=key, deadline=SECONDS_TO_MAKE).require(
+        f"Reading the DKIM key of {name}"
+    )
+    return "".join(line for line in pem.stdout.splitlines() if not line.startswith("-"))

@@ -1,0 +1,271 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings zones to what is wanted: read, plan, write, read again, and wait for the world to see it.
+
+A fault of a credential, a zone or a record is put down to the subjects that wanted it; the others go on.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+from . import planner, verify
+from .backends import AuthError, Backend, Conflict, Transient, Unsupported, Zone
+from .model import Change, DnsError, Key, RRset, Want, shown
+from .wire import Server
+
+ATTEMPTS = 6  # of read, plan, write: five conflicts with others, and the reading that finds nothing left to do
+ZONES_AT_A_TIME = 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to publish.
+
+    Attributes:
+        write: False plans only.
+        adopt: replace what others wrote at keys that are to be ours.
+        deadline: seconds that all authoritative servers have; 0 does not ask them.
+    """
+
+    write: bool = True
+    adopt: bool = False
+    deadline: float = 60.0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a zone holds now and the world should see, and the names of the servers that the world asks for it."""
+
+    zone: Zone
+    name_servers: tuple[str, ...]
+    wants: tuple[Want, ...]
+
+
+class Outcome:
+    """What was done, and what every subject should know; filled by several threads.
+
+    Attributes:
+        changes: what was written, or would be; a record set that took several writes is there once.
+        faults: what is wrong, by subject.
+        notes: what is not wrong, by subject.
+        settled: what the world should see.
+    """
+
+    def __init__(self) -> None:
+        self.changes: dict[Key, Change] = {}
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        self.notes: dict[str, list[str]] = defaultdict(list)
+        self.settled: list[Settled] = []
+        self._lock = threading.Lock()
+
+    def blame(self, subjects: Iterable[str], error: DnsError) -> None:
+        """Put `error` down to `subjects`, once each."""
+        with self._lock:
+            for subject in subjects:
+                if str(error) not in self.faults[subject]:
+                    self.faults[subject].append(str(error))
+
+    def record(self, changes: Iterable[Change]) -> None:
+        """Add what was written, or would be."""
+        with self._lock:
+            for change in changes:
+                earlier = self.changes.get(change.key)
+                self.changes[change.key] = replace(change, before=earlier.before) if earlier else change
+
+    def settle(self, zone: Zone, name_servers: tuple[str, ...], plan: planner.Plan, wants: Mapping[Key, Want]) -> None:
+        """Add what the last plan for a zone says: faults, notes, and what stands there as it should."""
+        self.record(plan.changes)
+        for key, error in plan.faults.items():
+            self.blame(wants[key].subjects if key in wants else _subjects(wants.values()), error)
+        with self._lock:
+            for key, note in plan.notes.items():
+                for subject in wants[key].subjects:
+                    self.notes[subject].append(note)
+            standing = (want for key, want in wants.items() if key not in plan.faults and key not in plan.notes)
+            self.settled.append(Settled(zone, name_servers, tuple(standing)))
+
+
+def publish(
+    wants: Sequence[Want],
+    backends: Mapping[str, Backend],
+    settings: Settings,
+    directory: verify.Directory,
+    outcome: Outcome,
+) -> None:
+    """Bring the zones to `wants` and wait until all authoritative servers agree.
+
+    Args:
+        wants: those that say nothing of their record set, neither now nor earlier, are passed over.
+        backends: by the name of the credential; every want's must be among them.
+        outcome: what was done is added to it.
+    """
+
+    def work(backend: Backend, zone: Zone, wants: Sequence[Want]) -> None:
+        combined, refused = planner.combine(wants)
+        for want, error in refused:
+            outcome.blame(want.subjects, error)
+        _divided(lambda part: _bring(backend, zone, part, settings, outcome), list(combined.values()), outcome)
+
+    _each_zone(work, [want for want in wants if want.says_something], backends, outcome)
+    if settings.write and settings.deadline:
+        _await_the_world(outcome, settings, directory)
+
+
+def prove(wants: Sequence[Want], backends: Mapping[str, Backend], outcome: Outcome) -> None:
+    """Find out, without writing, whether every zone exists and its credential may write there."""
+
+    def work(backend: Backend, zone: Zone, wants: Sequence[Want]) -> None:
+        _divided(lambda part: backend.prove(zone, list(dict.fromkeys(want.key for want in part))), list(wants), outcome)
+
+    _each_zone(work, wants, backends, outcome)
+
+
+def _each_zone(
+    work: Callable[[Backend, Zone, Sequence[Want]], None],
+    wants: Sequence[Want],
+    backends: Mapping[str, Backend],
+    outcome: Outcome,
+) -> None:
+    """Call `work` for every zone, several at a time; blame the subjects of names that no zone holds."""
+    by_credential: dict[str, list[Want]] = defaultdict(list)
+    for want in wants:
+        by_credential[want.credential].append(want)
+    with ThreadPoolExecutor(ZONES_AT_A_TIME) as pool:
+        under_way = []
+        for credential, mine in by_credential.items():
+            backend = backends[credential]
+            for zone, wanted in _zones(backend, mine, outcome).items():
+                under_way.append(pool.submit(work, backend, zone, wanted))
+        for future in under_way:
+            future.result()
+
+
+def _zones(backend: Backend, wants: Sequence[Want], outcome: Outcome) -> dict[Zone, list[Want]]:
+    """Return what is wanted in every zone of a credential."""
+    try:
+        found = backend.find_zones(list(dict.fromkeys(want.key.name for want in wants)))
+    except DnsError as error:
+        outcome.blame(_subjects(wants), error)
+        return {}
+    zones: dict[Zone, list[Want]] = defaultdict(list)
+    told: set[tuple[str, type[DnsError]]] = set()
+    for want in wants:
+        zone = found[want.key.name]
+        if isinstance(zone, Zone):
+            zones[zone].append(want)
+            continue
+        for subject in want.subjects:
+            if (subject, type(zone)) not in told:  # once, and not for every name below the missing zone
+                told.add((subject, type(zone)))
+                outcome.blame([subject], zone)
+    return zones
+
+
+def _divided(work: Callable[[Sequence[Want]], None], wants: Sequence[Want], outcome: Outcome) -> None:
+    """Do `work` for all wants of a zone, and by halves where it fails, so that one subject's fault stops no other.
+
+    One name that a credential may not change refuses the whole message.
+    """
+    try:
+        work(wants)
+    except (AuthError, Conflict, Unsupported) as error:
+        groups = _by_subject(wants)
+        if len(groups) < 2:
+            outcome.blame(_subjects(wants), error)
+            return
+        middle = len(groups) // 2
+        for half in (groups[:middle], groups[middle:]):
+            _divided(work, [want for group in half for want in group], outcome)
+    except DnsError as error:
+        outcome.blame(_subjects(wants), error)
+
+
+def _subjects(wants: Iterable[Want]) -> list[str]:
+    return list(dict.fromkeys(subject for want in wants for subject in want.subjects))
+
+
+def _by_subject(wants: Iterable[Want]) -> list[list[Want]]:
+    """Return the wants of each subject; those that several share are together."""
+    groups: dict[tuple[str, ...], list[Want]] = defaultdict(list)
+    for want in wants:
+        groups[want.subjects].append(want)
+    return list(groups.values())
+
+
+def _bring(backend: Backend, zone: Zone, wanted: Sequence[Want], settings: Settings, outcome: Outcome) -> None:
+    """Bring one zone to what is wanted there.
+
+    It is done when reading finds nothing left to change, since servers answer NOERROR to some updates and drop them.
+
+    Raises:
+        Conflict: others wrote the same record sets again and again.
+        Unsupported: the server does not keep what it accepts.
+        AuthError: the credential may not change something of it.
+    """
+    wants = {want.key: want for want in wanted}
+    keys = list(dict.fromkeys(key for want in wanted for key in (want.key, *planner.ancestors(want.key, zone.name))))
+    failure: DnsError | None = None
+    for attempt in range(ATTEMPTS):
+        if failure:
+            time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # keeps writers apart, no secret hangs on it
+        plan = planner.plan(wants, backend.read(zone, keys), adopt=settings.adopt)
+        if not plan.changes or not settings.write:
+            servers = backend.name_servers(zone) if settings.write else ()
+            outcome.settle(zone, servers, plan, wants)
+            return
+        failure = None
+        try:
+            for batch in backend.batches(zone, plan.changes):
+                backend.apply(zone, batch)
+                outcome.record(batch)
+        except (Conflict, Transient) as error:
+            failure = error
+    raise failure or _dropped(zone, plan.changes)
+
+
+def _dropped(zone: Zone, changes: Sequence[Change]) -> Unsupported:
+    what = "; ".join(f"{change.key} {shown(change.add)}" for change in changes[:3])
+    return Unsupported(
+        f"zone {zone.name}: the server accepts the update and does not keep it: {what}. Something else writes the same "
+        "records, or what stands at the name does not allow them. Enter them there by hand."
+    )
+
+
+def _await_the_world(outcome: Outcome, settings: Settings, directory: verify.Directory) -> None:
+    """Blame the subjects whose records some server does not answer with by the deadline."""
+    subjects: dict[Key, list[str]] = defaultdict(list)
+    expected: dict[Server, list[verify.Expectation]] = defaultdict(list)
+    for settled in outcome.settled:
+        try:
+            servers = directory.servers(settled.zone.name, settled.name_servers)
+        except DnsError as error:
+            outcome.blame(_subjects(settled.wants), error)
+            continue
+        for want in settled.wants:
+            subjects[want.key] += want.subjects
+            expectation = verify.Expectation(want.key, partial(_fulfilled, want, settings))
+            for server in servers:
+                expected[server].append(expectation)
+    by_subject: dict[str, list[verify.Failure]] = defaultdict(list)
+    for failure in verify.wait(expected, settings.deadline):
+        for subject in dict.fromkeys(subjects[failure.key]):
+            by_subject[subject].append(failure)
+    for subject, failures in by_subject.items():
+        outcome.blame([subject], verify.NotPropagated(verify.summary(failures, settings.deadline)))
+
+
+def _fulfilled(want: Want, settings: Settings, rrset: RRset | None) -> bool:
+    """Return whether a server that answers with `rrset` needs no more change."""
+    try:
+        return planner.decide(want, rrset, adopt=settings.adopt)[0] is None
+    except DnsError:
+        return False  # what was there before is there still

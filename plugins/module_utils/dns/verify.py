@@ -1,0 +1,169 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits until every address of every authoritative server of a zone answers as wanted, and names those that do not."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from . import wire
+from .model import DnsError, Key, RRset
+from .wire import Server
+
+with suppress(ImportError):  # the module that needs dnspython names it
+    import dns.message
+    import dns.name
+    import dns.rcode
+
+SERVERS_AT_A_TIME = 32
+FIRST_PAUSE = 0.1  # seconds between rounds; doubled from round to round
+LONGEST_PAUSE = 2.0
+LAST_ROUND = 1.0  # seconds that servers have to answer a round which begins just before the deadline
+
+Override = Mapping[
+    str, Sequence[tuple[str, int]]
+]  # a name server's name, absolute, to the (address, port) to ask instead
+
+
+class NotPropagated(DnsError):
+    """A server that the world asks does not answer with what was published."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What an answer for `key` must be: `holds` is given the record set, None where there is none."""
+
+    key: Key
+    holds: Callable[[RRset | None], bool]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A server that did not answer for `key` as it should, and what it did instead."""
+
+    server: Server
+    key: Key
+    reason: str
+
+
+class Directory:
+    """The addresses of name servers, each looked up once."""
+
+    def __init__(self, resolvers: Sequence[str], override: Override) -> None:
+        self._resolvers = resolvers
+        self._override = override
+        self._known: dict[str, tuple[Server, ...] | DnsError] = {}
+
+    def servers(self, zone: dns.name.Name, names: Sequence[str]) -> tuple[Server, ...]:
+        """Return every address of the name servers `names` of `zone`.
+
+        Raises:
+            NotPropagated: there are none, or one has no address that can be found.
+        """
+        if not names:
+            raise NotPropagated(f"zone {zone} has no NS records, so nobody can find what it holds")
+        found: list[Server] = []
+        for name in names:
+            if name not in self._known:
+                self._known[name] = self._look_up(name)
+            said = self._known[name]
+            if isinstance(said, DnsError):
+                raise NotPropagated(f"name server {name} of zone {zone}: {said}")
+            found += said
+        return tuple(found)
+
+    def _look_up(self, name: str) -> tuple[Server, ...] | DnsError:
+        if name in self._override:
+            return tuple(Server(name, address, port) for address, port in self._override[name])
+        try:
+            return tuple(Server(name, address) for address in wire.addresses(name, self._resolvers))
+        except DnsError as error:
+            return error
+
+
+def wait(expected: Mapping[Server, Sequence[Expectation]], seconds: float) -> list[Failure]:
+    """Return what is not as expected when all is, or when `seconds` are over.
+
+    Only what did not hold is asked again. An address of a family that this machine has no route for is passed over, as
+    long as the same name server answers at another one.
+    """
+    expires = time.monotonic() + seconds
+    pending = {server: list(expectations) for server, expectations in expected.items() if expectations}
+    failures: dict[Server, list[Failure]] = {}
+    passed_over: dict[Server, Sequence[Expectation]] = {}
+    pause = FIRST_PAUSE
+    with ThreadPoolExecutor(SERVERS_AT_A_TIME) as pool:
+        while pending:
+            outcomes = pool.map(partial(_round, expires), pending.keys(), pending.values())
+            for server, outcome in zip(pending, outcomes, strict=True):
+                failures[server] = outcome.failures
+                if outcome.no_route and _has_other_address(server, expected, passed_over):
+                    passed_over[server] = expected[server]
+                    failures[server] = []
+            pending = {server: _still(pending[server], failures[server]) for server in pending if failures[server]}
+            if time.monotonic() >= expires:
+                break
+            if pending:
+                time.sleep(max(0.0, min(pause, expires - time.monotonic())))
+                pause = min(2 * pause, LONGEST_PAUSE)
+    return [failure for server in pending for failure in failures[server]]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    failures: list[Failure]
+    no_route: bool
+
+
+def _round(expires: float, server: Server, expectations: Sequence[Expectation]) -> _Outcome:
+    time_to_answer = max(expires, time.monotonic() + LAST_ROUND)
+    answers = wire.ask_udp(server, [expectation.key for expectation in expectations], time_to_answer)
+    failures = [
+        Failure(server, expectation.key, reason)
+        for expectation in expectations
+        if (reason := _reason(server, expectation, answers))
+    ]
+    return _Outcome(failures, answers.no_route)
+
+
+def _reason(server: Server, expectation: Expectation, answers: wire.Answers) -> str:
+    """Return why the answer is not as expected, "" where it is."""
+    message = answers.messages.get(expectation.key)
+    if message is None:
+        return answers.silence or f"{server} does not answer"
+    if not wire.is_authoritative(message):
+        return f"{server} does not serve the zone (it answered {_code(message)}, not authoritative)"
+    if expectation.holds(wire.rrset_in(message, expectation.key)):
+        return ""
+    return f"{server} does not answer with it yet"
+
+
+def _code(message: dns.message.Message) -> str:
+    return dns.rcode.to_text(message.rcode())
+
+
+def _still(expectations: Sequence[Expectation], failures: Sequence[Failure]) -> list[Expectation]:
+    keys = {failure.key for failure in failures}
+    return [expectation for expectation in expectations if expectation.key in keys]
+
+
+def _has_other_address(server: Server, expected: Mapping[Server, object], passed_over: Mapping[Server, object]) -> bool:
+    return any(other.name == server.name and other != server and other not in passed_over for other in expected)
+
+
+def summary(failures: Sequence[Failure], seconds: float) -> str:
+    """Return one sentence a server and reason, with the records it is about."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for failure in failures:
+        by_reason[failure.reason].append(str(failure.key))
+    return " ".join(
+        f"{reason} after {seconds:.0f} s: {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}."
+        for reason, keys in sorted(by_reason.items())
+    )

@@ -1,0 +1,262 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Domain files on the controller: one YAML file a domain, read by one schema, never templated."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .domains import DOMAIN, PROBE_PREFIX, Domain, Login
+
+Loader: Any = object
+try:
+    import yaml
+except ImportError:  # not on a controller: ansible-core needs it too
+    pass
+else:
+    Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader reads 10 000 files in about a second
+
+KEYS = ("domain", "servers", "dns", "logins", "dmarc_policy", "dmarc_rua")
+LOGIN_KEYS = ("username", "password_hash")
+HASH_SCHEMES = ("{SSHA512}",)
+DMARC_POLICIES = ("none", "quarantine", "reject")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one domain: `subject` is the domain, `message` names the file and says what to do."""
+
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All domain files of an inventory: those in order, and what is wrong with the others."""
+
+    domains: tuple[Domain, ...]
+    faults: tuple[Fault, ...]
+
+
+class Invalid(Exception):
+    """One sentence on what is wrong in a domain file, without the file's name."""
+
+
+class _UniqueLoader(Loader):  # type: ignore[misc]  # whichever of the two loaders there is
+    """YAML lets a key stand twice and takes the last; in a file that says who may send, that is a mistake."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            raise Invalid(f"line {node.start_mark.line + 1}: a key stands twice; leave one of them")
+        return mapping
+
+
+def nearest(name: str, valid: tuple[str, ...]) -> str:
+    """Return the end of a sentence: the valid name that `name` was probably meant to be, or all of them."""
+    close = difflib.get_close_matches(name, valid, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"valid are {', '.join(valid)}"
+
+
+def load(directory: Path, cache: Path | None = None) -> Inventory:
+    """Return every domain of `directory` (files *.yml and *.yaml; none if there is no such directory).
+
+    A file at fault is named and leaves its domain out; the others are returned. With `cache`, a file of the owner's
+    own, what was read is kept there and used while names, sizes and times of the files stay the same.
+    """
+    files = sorted(path for path in directory.glob("*.y*ml") if path.suffix in {".yml", ".yaml"})
+    stamp = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        stamp.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n".encode())
+    if cache and (cached := _cached(cache, stamp.hexdigest())):
+        return cached
+    found = _check_together(dict(_parse_all(files)))
+    if cache:
+        _keep(cache, stamp.hexdigest(), found)
+    return found
+
+
+def parse(path: Path, text: str) -> Domain:
+    """Return the domain that `text`, the content of `path`, describes.
+
+    Raises:
+        Invalid: the text is no domain file; says why and what would be valid.
+    """
+    try:
+        said = yaml.load(text, Loader=_UniqueLoader)  # noqa: S506  # a safe loader, with one check more
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise Invalid(f"{line}this is not YAML ({error.problem})") from error
+    except yaml.YAMLError as error:
+        raise Invalid(f"this is not YAML ({error})") from error
+    if not isinstance(said, dict):
+        raise Invalid('a domain file is a mapping: "domain: …", "servers: […]", "dns: …", "logins: […]"')
+    for key in said:
+        if key not in KEYS:
+            raise Invalid(f'"{key}" is no setting of a domain; {nearest(str(key), KEYS)}')
+    name = _text(said, "domain")
+    if not DOMAIN.match(name):
+        raise Invalid(
+            f'domain: "{name}" is no domain name in lower case (an internationalised one is written as xn--…)'
+        )
+    if name != path.stem:
+        raise Invalid(f'domain: "{name}" does not fit the file name; the file of this domain is {name}.yml')
+    servers = said.get("servers")
+    if not isinstance(servers, list) or not servers or not all(isinstance(server, str) for server in servers):
+        raise Invalid("servers: a list of at least one host of group senders is needed")
+    policy = said.get("dmarc_policy", "")
+    if policy and policy not in DMARC_POLICIES:
+        raise Invalid(f'dmarc_policy: "{policy}" is none of them; {nearest(str(policy), DMARC_POLICIES)}')
+    rua = said.get("dmarc_rua", "")
+    if rua and not (isinstance(rua, str) and rua.startswith("mailto:")):
+        raise Invalid(f'dmarc_rua: "{rua}" is no mailto: URI')
+    return Domain(
+        name=name,
+        servers=tuple(servers),
+        dns=_text(said, "dns"),
+        logins=tuple(_logins(said.get("logins", []))),
+        dmarc_policy=policy,
+        dmarc_rua=rua,
+    )
+
+
+def check_references(
+    found: Inventory, directory: Path, *, senders: tuple[str, ...], credentials: tuple[str, ...]
+) -> Inventory:
+    """Return `found` with every domain at fault that names a host or a credential which does not exist."""
+    faults = list(found.faults)
+    sound = []
+    for domain in found.domains:
+        wrong = [
+            f'servers: "{server}" is no host of group senders; {nearest(server, senders)}'
+            for server in domain.servers
+            if server not in senders
+        ]
+        if domain.dns not in credentials:
+            wrong.append(f'dns: "{domain.dns}" is not in sendyard_dns_credentials; {nearest(domain.dns, credentials)}')
+        faults += [Fault(domain.name, f"{directory}/{domain.name}.yml: {message}") for message in wrong]
+        if not wrong:
+            sound.append(domain)
+    return Inventory(tuple(sound), tuple(faults))
+
+
+def _text(said: Mapping[str, Any], key: str) -> str:
+    value = said.get(key)
+    if not isinstance(value, str) or not value:
+        raise Invalid(f"{key}: a text is needed, found {value!r}" if key in said else f'"{key}" is missing')
+    return value
+
+
+def _logins(said: Any) -> Iterator[Login]:
+    if not isinstance(said, list):
+        raise Invalid("logins: a list is needed, each with username and password_hash")
+    for number, login in enumerate(said, 1):
+        if not isinstance(login, dict):
+            raise Invalid(f"logins: entry {number} is no mapping of username and password_hash")
+        for key in login:
+            if key == "password":
+                raise Invalid(
+                    f"logins: entry {number} holds a password in clear text. Remove it from the file and from its "
+                    'history, give the login a new one, and write its hash as "password_hash: {SSHA512}…"'
+                )
+            if key not in LOGIN_KEYS:
+                raise Invalid(
+                    f'logins: entry {number}: "{key}" is no setting of a login; {nearest(str(key), LOGIN_KEYS)}'
+                )
+        username = _text(login, "username").lower()
+        local, at, domain = username.rpartition("@")
+        if not at or not local or not DOMAIN.match(domain) or any(character in local for character in " :\t\"'\\,"):
+            raise Invalid(f'logins: "{username}" has no domain; a username is written like app@acme.example')
+        if local.startswith(PROBE_PREFIX):
+            raise Invalid(f'logins: "{username}": names that begin with {PROBE_PREFIX} are for proving; choose another')
+        hashed = _text(login, "password_hash")
+        if not hashed.startswith(HASH_SCHEMES):
+            raise Invalid(
+                f'logins: the password_hash of "{username}" is no {HASH_SCHEMES[0]} hash, so it may be a password in '
+                "clear text. Give the login a new one and write its hash"
+            )
+        yield Login(username, hashed)
+
+
+def _parse_all(files: list[Path]) -> Iterator[tuple[Path, Domain | Invalid]]:
+    for path in files:
+        try:
+            yield path, parse(path, path.read_text(encoding="utf-8"))
+        except Invalid as error:
+            yield path, error
+        except (OSError, UnicodeDecodeError) as error:
+            yield path, Invalid(f"it cannot be read ({error})")
+
+
+def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
+    """Find what is wrong only beside the other files: a domain or a login that stands twice."""
+    faults = [Fault(path.stem, f"{path}: {error}") for path, error in found.items() if isinstance(error, Invalid)]
+    files: dict[str, Path] = {}
+    hashes: dict[str, tuple[Path, str]] = {}
+    wrong: set[str] = set()
+    domains = {path: domain for path, domain in found.items() if isinstance(domain, Domain)}
+    names = {path.stem for path in found}
+
+    def fault(domain: Domain, message: str) -> None:
+        faults.append(Fault(domain.name, message))
+        wrong.add(domain.name)
+
+    for path, domain in domains.items():
+        first = files.setdefault(domain.name, path)
+        if first != path:
+            fault(domain, f"{path}: the domain {domain.name} has a file already, {first}; leave one of them")
+        for login in domain.logins:
+            where, known = hashes.setdefault(login.username, (path, login.password_hash))
+            if known != login.password_hash:
+                fault(domain, f"{path}: logins: {login.username} has another password_hash in {where}; a login has one")
+            owner = login.username.rpartition("@")[2]
+            if owner not in names:
+                fault(
+                    domain,
+                    f"{path}: logins: {login.username} belongs to no domain of this inventory; "
+                    f"name it …@{domain.name}, or write {owner}.yml",
+                )
+    return Inventory(tuple(domain for domain in domains.values() if domain.name not in wrong), tuple(faults))
+
+
+def _cached(cache: Path, stamp: str) -> Inventory | None:
+    try:
+        kept = json.loads(gzip.decompress(cache.read_bytes()))
+    except (OSError, EOFError, ValueError):
+        return None
+    if kept.get("stamp") != stamp:
+        return None
+    return Inventory(
+        tuple(
+            Domain(
+                name=said["name"],
+                servers=tuple(said["servers"]),
+                dns=said["dns"],
+                logins=tuple(Login(**login) for login in said["logins"]),
+                dmarc_policy=said["dmarc_policy"],
+                dmarc_rua=said["dmarc_rua"],
+            )
+            for said in kept["domains"]
+        ),
+        tuple(Fault(**fault) for fault in kept["faults"]),
+    )
+
+
+def _keep(cache: Path, stamp: str, found: Inventory) -> None:
+    kept = {"stamp": stamp, "domains": [asdict(d) for d in found.domains], "faults": [asdict(f) for f in found.faults]}
+    cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = cache.with_name(f"{cache.name}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds password hashes
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(gzip.compress(json.dumps(kept).encode(), compresslevel=1, mtime=0))
+    new.replace(cache)

@@ -1,0 +1,181 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which login may send for which domain, where each daemon looks it up. Runs on the host, standard library only.
+
+Three forms of one table: a small file a domain for the gate, a passwd-file for Dovecot, and a map from sender domains
+to logins for Postfix. All three are read anew by those who use them, so nothing is reloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .domains import DOMAIN
+from .errors import SendyardError
+from .host import files
+from .host.command import run
+from .host.state import STATE_DIRECTORY, read_state, write_state
+
+STATE = "logins"  # {"digest", "stamp", "domains": {domain: [login, …]}}
+SECONDS_TO_COMPILE = 120
+
+# What a login and a hash are made of, so that neither can end its line or its field in one of the three forms.
+_LOGIN = re.compile(r"[a-z0-9._=+-]+@[a-z0-9.-]+")
+_HASH = re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9+/=$.,]+")
+
+
+class LoginError(SendyardError):
+    """The table cannot be written for a daemon."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the daemons look. Tests put them elsewhere."""
+
+    owners: Path = Path("/etc/sendyard/owners")
+    passwords: Path = Path("/etc/dovecot/sendyard-logins")
+    senders: Path = Path("/etc/postfix/sender_login")
+    state: Path = STATE_DIRECTORY
+    reader: str = "dovecot"  # the group that may read the password hashes
+
+    @property
+    def compiled(self) -> Path:
+        """What postmap makes of `senders`."""
+        return self.senders.with_name(f"{self.senders.name}.lmdb")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What differs: domains whose logins came, changed or went, and logins whose password did."""
+
+    domains: tuple[str, ...]
+    passwords: tuple[str, ...]
+    repaired: bool  # a file was missing, or not as the last call left it
+    total: int  # logins that the host then knows
+    digest: str
+
+    @property
+    def changed(self) -> bool:
+        """True if anything was, or in check mode would be, written."""
+        return bool(self.domains or self.passwords or self.repaired)
+
+
+def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
+    """Make the daemons' tables say what `table` (of `domains.read_table`) says.
+
+    What the host holds of the "kept" domains stays. Where the table is the one of the last call and the files are as
+    that left them, nothing is written, and of the files only the directory is read.
+
+    Raises:
+        LoginError: a name or hash of the table cannot stand in a daemon's file.
+    """
+    state = read_state(STATE, places.state)
+    before: dict[str, list[str]] = state.get("domains", {})
+    kept = {name: before[name] for name in table["kept"] if name in before}
+    after = kept | {name: facts["logins"] for name, facts in table["domains"].items() if facts["logins"]}
+    digest = _digest(after, table["logins"], kept)
+    untouched = state.get("stamp") == _stamp(places)
+    if untouched and state.get("digest") == digest:
+        return Outcome((), (), False, state["total"], digest)
+    _refuse_odd(after, table["logins"])
+    known = _read_passwords(places.passwords)
+    still = {login for logins in kept.values() for login in logins}
+    hashes = {login: known[login] for login in still if login in known} | dict(table["logins"])
+    domains = sorted(name for name in after.keys() | before.keys() if after.get(name) != before.get(name))
+    passwords = sorted(login for login in hashes.keys() | known.keys() if hashes.get(login) != known.get(login))
+    if not dry:
+        _write_owners(after, domains if untouched else after.keys(), places.owners)
+        _write_senders(after, places)
+        _write_passwords(hashes, places)
+        remembered = {"digest": digest, "stamp": _stamp(places), "domains": after, "total": len(hashes)}
+        write_state(STATE, remembered, places.state)
+    return Outcome(tuple(domains), tuple(passwords), not untouched, len(hashes), digest)
+
+
+def _refuse_odd(owned: Mapping[str, Iterable[str]], hashes: Mapping[str, str]) -> None:
+    """Raise LoginError for what would become another line, field or file than it is meant to be."""
+    for name, logins in owned.items():
+        if not DOMAIN.match(name):
+            raise LoginError(
+                f'"{name}" is no domain name, so it can have no logins. Mend the table: run the play again.'
+            )
+        for login in logins:
+            if not _LOGIN.fullmatch(login):
+                raise LoginError(
+                    f'{name}: "{login}" can be no login: it is written like app@{name}, in lower case, of letters, '
+                    "digits and . _ = + -. Give it another name in the file of the domain."
+                )
+    for login, hashed in hashes.items():
+        if not _LOGIN.fullmatch(login) or not _HASH.fullmatch(hashed):
+            raise LoginError(f'"{login}": its name or hash can stand in no passwd-file. Mend the file of its domain.')
+
+
+def _write_owners(after: Mapping[str, list[str]], names: Collection[str], directory: Path) -> None:
+    """Write the files of those of `names` that own something, and remove all that `after` does not have.
+
+    The kernel is asked once to bring them to the disk: once a file would make ten thousand of them take minutes.
+    """
+    files.make_parents(directory / "any")
+    directory.chmod(0o755)
+    for name in names:
+        if name in after:
+            temporary = directory / f".{name}"  # no domain begins with a dot, so the gate never reads it
+            temporary.write_text(" ".join(after[name]) + "\n", encoding="ascii")
+            temporary.chmod(0o644)
+            temporary.replace(directory / name)
+    for entry in list(os.scandir(directory)):
+        if entry.name not in after:
+            Path(entry.path).unlink()
+    os.sync()
+
+
+def _write_senders(after: Mapping[str, list[str]], places: Places) -> None:
+    """Write and compile Postfix's map. postmap replaces all of it in one transaction, for live sessions too."""
+    lines = "".join(f"@{name}\t{', '.join(logins)}\n" for name, logins in sorted(after.items()))
+    files.write(files.FileSpec(places.senders, lines.encode(), 0o644))
+    with tempfile.TemporaryDirectory() as directory:  # before Postfix has a configuration, postmap needs an empty one
+        (Path(directory) / "main.cf").touch()
+        argv = ["postmap", "-c", directory, f"lmdb:{places.senders}"]
+        run(argv, deadline=SECONDS_TO_COMPILE).require("Compiling the map of senders")
+
+
+def _write_passwords(hashes: Mapping[str, str], places: Places) -> None:
+    """Write Dovecot's passwd-file: after the others, so that no login is let in before it owns its domain."""
+    before = places.passwords.stat().st_mtime if places.passwords.exists() else 0.0
+    lines = "".join(f"{login}:{hashed}\n" for login, hashed in sorted(hashes.items()))
+    files.write(files.FileSpec(places.passwords, lines.encode(), 0o640, "root", places.reader, sensitive=True))
+    after = places.passwords.stat()
+    if int(after.st_mtime) == int(before):
+        # Dovecot compares size and time in whole seconds: a second change within one second must not look the same.
+        os.utime(places.passwords, (after.st_atime, after.st_mtime + 1))
+
+
+def _read_passwords(path: Path) -> dict[str, str]:
+    """The logins that Dovecot knows, with their hashes."""
+    there = files.read(path, sensitive=True)
+    lines = there.content.decode().splitlines() if there is not None else []
+    return {login: hashed for login, _, hashed in (line.partition(":") for line in lines)}
+
+
+def _stamp(places: Places) -> str:
+    """A digest of size, time and mode of all the files: another one means that somebody else wrote there."""
+    try:
+        found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in os.scandir(places.owners)]
+        found += [(str(path), path.lstat()) for path in (places.passwords, places.senders, places.compiled)]
+    except OSError:
+        return ""
+    facts = sorted((name, status.st_size, status.st_mtime_ns, status.st_mode) for name, status in found)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _digest(after: Mapping[str, list[str]], hashes: Mapping[str, str], kept: Mapping[str, list[str]]) -> str:
+    return hashlib.sha256(json.dumps([after, dict(hashes), sorted(kept)], sort_keys=True).encode()).hexdigest()

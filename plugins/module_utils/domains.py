@@ -1,0 +1,156 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host is told about its domains: one table, compiled on the controller, read on the host."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from .errors import SendyardError
+from .host import files
+
+FORMAT = 1
+TABLE = Path("/var/lib/sendyard/domains.json.gz")  # where a host keeps its table
+
+# An A-label host name of at least two labels (RFC 5890 section 2.3.1, RFC 1123 section 2.1), lower-case.
+DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+
+# Logins of this form are made by the prover for minutes and may speak for one domain each; no customer may have one.
+PROBE_PREFIX = "probe-"
+
+
+class TableError(SendyardError):
+    """The table of a host's domains cannot be read."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """A SASL login: `username` is an address-like name in lower case, `password_hash` a Dovecot scheme and hash."""
+
+    username: str
+    password_hash: str
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One sending domain as its file says it.
+
+    `dns` names an entry of the owner's `sendyard_dns_credentials`; `dmarc_policy` and `dmarc_rua` are "" where the
+    owner's defaults hold.
+    """
+
+    name: str
+    servers: tuple[str, ...]
+    dns: str
+    logins: tuple[Login, ...] = ()
+    dmarc_policy: str = ""
+    dmarc_rua: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The server the table is for: its inventory name, its fully qualified name and its DKIM selector.
+
+    `public_addresses` are what the world sees, as text; they go into the SPF records of every domain.
+    """
+
+    name: str
+    fqdn: str
+    selector: str
+    public_addresses: tuple[str, ...] = field(default=())
+
+
+def record_settings(host: Host, domain: Domain | None, policy: str, rua: str) -> str:
+    """Return a digest of everything, but the key, that the records of `domain` on `host` depend on.
+
+    None stands for the host's own domain. A changed digest means that the records must be published anew.
+    """
+    said = {
+        "host": [host.fqdn, host.selector, *host.public_addresses],
+        "dns": domain.dns if domain else "",
+        "dmarc": [policy, rua] if domain else [],
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def compile_table(
+    host: Host,
+    domains: Iterable[Domain],
+    kept: Sequence[str] = (),
+    *,
+    dmarc_policy: str = "none",
+    dmarc_rua: str = "",
+) -> bytes:
+    """Return the table of `host`: gzipped JSON, the same bytes for the same facts.
+
+    Args:
+        domains: the domains that are in order; those that do not name the host are left out.
+        kept: domains whose files are at fault: what the host holds of them stays as it is.
+        dmarc_policy, dmarc_rua: the owner's defaults for domains that say nothing.
+
+    The shape: {"format": 1, "host": {"name", "fqdn", "selector", "addresses"}, "kept": [domain, …],
+    "domains": {domain: {"logins": [username, …], "record_settings": digest}}, "logins": {username: hash}}.
+    The host's own fully qualified name is one of the domains and has no logins.
+    """
+    served = {host.fqdn: {"logins": [], "record_settings": record_settings(host, None, "", "")}}
+    logins: dict[str, str] = {}
+    for domain in domains:
+        if host.name not in domain.servers:
+            continue
+        policy, rua = domain.dmarc_policy or dmarc_policy, domain.dmarc_rua or dmarc_rua
+        served[domain.name] = {
+            "logins": sorted(login.username for login in domain.logins),
+            "record_settings": record_settings(host, domain, policy, rua),
+        }
+        logins.update((login.username, login.password_hash) for login in domain.logins)
+    table = {
+        "format": FORMAT,
+        "host": {
+            "name": host.name,
+            "fqdn": host.fqdn,
+            "selector": host.selector,
+            "addresses": list(host.public_addresses),
+        },
+        "kept": sorted(kept),
+        "domains": served,
+        "logins": logins,
+    }
+    return gzip.compress(json.dumps(table, sort_keys=True, separators=(",", ":")).encode(), mtime=0)
+
+
+def digest(table: bytes) -> str:
+    """Return the name by which controller and host speak of a compiled table."""
+    return hashlib.sha256(table).hexdigest()
+
+
+def read_table(path: str | Path) -> Mapping[str, Any]:
+    """Return the table at `path`, in the shape of `compile_table`.
+
+    Raises:
+        TableError: there is no such file, or it is not a table of this format.
+    """
+    try:
+        table = json.loads(gzip.decompress(Path(path).read_bytes()))
+    except (OSError, EOFError, ValueError) as error:
+        raise TableError(
+            f"{path}: the table of this host's domains cannot be read ({error}). Run the play again."
+        ) from error
+    if not isinstance(table, dict) or table.get("format") != FORMAT:
+        raise TableError(
+            f"{path}: the table of this host's domains has another format than {FORMAT}. Run the play again."
+        )
+    return cast(Mapping[str, Any], table)
+
+
+def keep_table(path: str | Path) -> None:
+    """Keep the table at `path` as this host's own, so that it is sent again only when it changes."""
+    if Path(path) != TABLE:
+        files.write(files.FileSpec(TABLE, Path(path).read_bytes(), 0o600, "root", "root", sensitive=True))

@@ -1,0 +1,142 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The DNS records that a server and a sending domain need, as `mail_dns` takes them. Pure: names in, records out."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+TTL = 3600  # seconds
+
+Record = dict[str, Any]  # name, type, ttl, values, mode, was, credential, subject
+
+
+def host_records(
+    fqdn: str,
+    addresses: Sequence[str],
+    selector: str,
+    public_key: str,
+    bounce_domain: str,
+    *,
+    subject: str,
+    credential: str,
+    ptr: bool = False,
+    ttl: int = TTL,
+) -> list[Record]:
+    """Return the records of a server: its name both ways, and its own domain, from which it bounces and alerts.
+
+    Args:
+        addresses: the public addresses that it sends from, both families.
+        public_key: of the DKIM key of `fqdn`, base64 of the DER SubjectPublicKeyInfo; "" where its record is not to be
+            touched, or only the names matter, as in mail_dns with state checked.
+        bounce_domain: the envelope sender's domain, whose mail is bounces.
+        subject: whose fault a failure is: the server's inventory name.
+        ptr: whether `credential` may change the reverse zones too; else PTR records are in mode manual.
+    """
+    spf = " ".join(
+        ["v=spf1", *mechanisms(addresses), "-all"]
+    )  # these names are wholly ours: nobody else sends for them
+    own = [
+        *(_record(fqdn, kind, values) for kind, values in _by_family(addresses).items()),
+        _record(fqdn, "MX", [f"10 {fqdn}."]),
+        _record(fqdn, "TXT", [spf]),
+        _record(bounce_domain, "MX", [f"10 {fqdn}."]),
+        _record(bounce_domain, "TXT", [spf]),
+        _dkim(fqdn, selector, public_key),
+        _record(f"_dmarc.{fqdn}", "TXT", [dmarc("reject")]),
+    ]
+    reverse = [
+        _record(ipaddress.ip_address(address).reverse_pointer, "PTR", [f"{fqdn}."], mode="own" if ptr else "manual")
+        for address in addresses
+    ]
+    return _completed([*own, *reverse], subject, credential, ttl)
+
+
+def domain_records(
+    domain: str,
+    selector: str,
+    public_key: str,
+    addresses: Sequence[str],
+    *,
+    dmarc_policy: str = "none",
+    dmarc_rua: str = "",
+    subject: str = "",
+    credential: str,
+    ttl: int = TTL,
+) -> list[Record]:
+    """Return the records of a sending domain on one server: our addresses in its SPF, a DKIM key, DMARC.
+
+    Args:
+        selector, public_key, addresses: the server's; other servers of the domain add theirs. `public_key` as above.
+        dmarc_rua: where aggregate reports go, a URI such as mailto:dmarc@example.org; "" for nowhere.
+        subject: whose fault a failure is; the domain itself where it is "".
+    """
+    records = [
+        _record(domain, "TXT", mechanisms(addresses), mode="spf"),
+        _dkim(domain, selector, public_key),
+        _record(f"_dmarc.{domain}", "TXT", [dmarc(dmarc_policy, dmarc_rua)]),
+    ]
+    return _completed(records, subject or domain, credential, ttl)
+
+
+def remembering(records: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
+    """Return `records` with what `earlier` ones at the same place had, and these do not want, as `was`.
+
+    So an address that a server gave up leaves its A record and the SPF of its domains.
+    """
+    had = {_place(record): record for record in earlier}
+    return [_with_was(record, had.get(_place(record))) for record in records]
+
+
+def abandoned(records: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
+    """Return those of `earlier` at whose place `records` want nothing: they are to be made absent."""
+    places = {_place(record) for record in records}
+    return [record for record in earlier if _place(record) not in places]
+
+
+def mechanisms(addresses: Sequence[str]) -> list[str]:
+    """Return the SPF mechanisms of addresses (RFC 7208 section 5.6)."""
+    return [f"ip{address.version}:{address}" for address in map(ipaddress.ip_address, addresses)]
+
+
+def dkim(public_key: str) -> str:
+    """Return the DKIM key record of an RSA key (RFC 6376 section 3.6.1)."""
+    return f"v=DKIM1; k=rsa; p={public_key}"
+
+
+def dmarc(policy: str, rua: str = "") -> str:
+    """Return a DMARC record (RFC 9989 section 4.7); `rua` is a URI or ""."""
+    return "; ".join(["v=DMARC1", f"p={policy}", *([f"rua={rua}"] if rua else [])])
+
+
+def _dkim(domain: str, selector: str, public_key: str) -> Record:
+    # An empty p= would mean that the key is revoked, so without a key there is no value.
+    return _record(f"{selector}._domainkey.{domain}", "TXT", [dkim(public_key)] if public_key else [])
+
+
+def _record(name: str, kind: str, values: Sequence[str], *, mode: str = "own") -> Record:
+    return {"name": name, "type": kind, "values": list(values), "mode": mode}
+
+
+def _completed(records: Sequence[Record], subject: str, credential: str, ttl: int) -> list[Record]:
+    return [{**record, "ttl": ttl, "was": [], "subject": subject, "credential": credential} for record in records]
+
+
+def _by_family(addresses: Sequence[str]) -> Mapping[str, list[str]]:
+    parsed = [ipaddress.ip_address(address) for address in addresses]
+    families = {"A": [str(a) for a in parsed if a.version == 4], "AAAA": [str(a) for a in parsed if a.version == 6]}
+    return {kind: values for kind, values in families.items() if values}
+
+
+def _place(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    return record["name"], record["type"], record["mode"]
+
+
+def _with_was(record: Record, earlier: Record | None) -> Record:
+    if earlier is None:
+        return record
+    gone = [value for value in [*earlier["values"], *earlier["was"]] if value not in record["values"]]
+    return {**record, "was": list(dict.fromkeys([*record["was"], *gone]))}

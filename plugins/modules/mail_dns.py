@@ -1,0 +1,309 @@
+#!/usr/bin/python
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mail_dns
+short_description: Publish mail records without harming a zone
+version_added: 0.1.0
+description:
+  - Brings the zones of any number of domains to the records wanted, in as few messages as the server takes, and waits
+    until every address of every authoritative server answers with them.
+  - Touches only its own record sets, and its own values in shared ones; what others wrote keeps its bytes and its TTL.
+    A concurrent writer is noticed, and what it wrote is read again and kept.
+  - A fault of one domain, zone or credential leaves the others done; C(subjects) says whose records stand.
+  - Runs on the controller, once a run, for all domains at once.
+options:
+  records:
+    description:
+      - The records wanted, each with the fields described below.
+      - "C(name), with or without the last dot; C(type); C(ttl) in seconds (3600); C(values), a list of texts. A TXT is
+        written as the plain string; it is cut into strings of 255 octets. A record without values is only looked at by
+        O(state=checked)."
+      - "C(mode): C(own), the record set is ours (the default); C(member), our values stand among those of others;
+        C(spf), the values are mechanisms that belong into the one SPF record of the name; C(manual), somebody else
+        must publish it, and it is only returned."
+      - In mode C(spf) a first record ends in C(~all), or in the C(all) that is among the values; one that is there
+        keeps its end. With O(state=absent), a record that is left with nothing but that end is removed.
+      - In mode C(own) a DMARC record that others wrote stays, and so does one of a name above that is stronger;
+        RV(notes) says so.
+      - C(was), values that we wrote earlier, so that they may be replaced or removed.
+      - C(credential), one of O(credentials); C(subject), the domain or host whose fault a failure is.
+    type: list
+    elements: dict
+    default: []
+  records_files:
+    description: Files on the controller that hold more of them, as JSON lists.
+    type: list
+    elements: path
+    default: []
+  credentials:
+    description:
+      - Named ways to change zones.
+      - "C(provider): C(rfc2136), for servers that take dynamic updates (BIND, Knot, PowerDNS and others). C(server),
+        its name or address; C(port) (53); C(key_name) of the TSIG key; C(key_algorithm) (C(hmac-sha256)); and the key's
+        secret, base64, as C(secret), in the file C(secret_file), or in the environment variable C(secret_env)."
+      - The key needs no zone transfer, and may be held to our names and types.
+    type: dict
+    default: {}
+  resolver:
+    description:
+      - Addresses of the servers that find name servers, each with C(@port) if that is not 53. The system's if empty.
+    type: list
+    elements: str
+    default: []
+  name_servers:
+    description: Where to ask a name server instead of at its address, as its name and a list of address and port.
+    type: dict
+    default: {}
+  deadline:
+    description: How many seconds all authoritative servers have to answer with the records. V(0) does not ask them.
+    type: int
+    default: 60
+  adopt:
+    description: Replace what others wrote at names that are to be ours. A stronger DMARC policy stays all the same.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(present) publishes the records, V(absent) removes exactly our values of them.
+      - V(checked) changes nothing and finds out whether the zones exist and the credentials may write there.
+    type: str
+    choices: [present, absent, checked]
+    default: present
+requirements:
+  - dnspython >= 2.3
+attributes:
+  check_mode:
+    description: Reads the zones and says what would change.
+    support: full
+  diff_mode:
+    description: Shows the record sets that change, and no others, as lines of a zone file.
+    support: full
+author: Sendyard contributors (@sendyard)
+"""
+
+EXAMPLES = r"""
+- name: What the domain needs is published
+  sendyard.mail.mail_dns:
+    records:
+      - name: acme.example
+        type: TXT
+        mode: spf
+        values: ["ip4:192.0.2.10", "ip6:2001:db8::10"]
+        credential: ours
+      - name: _dmarc.acme.example
+        type: TXT
+        values: ["v=DMARC1; p=none; rua=mailto:dmarc@acme.example"]
+        credential: ours
+    credentials:
+      ours:
+        provider: rfc2136
+        server: ns1.example.net
+        key_name: sendyard.
+        secret_env: SENDYARD_TSIG_SECRET
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+subjects:
+  description: For every subject whether all its records stand and are seen, and if not, what is wrong.
+  returned: always
+  type: dict
+  sample: {acme.example: {ok: true}, globex.example: {ok: false, error: "…"}}
+notes:
+  description: For subjects that a person should tell something that is no fault, the texts.
+  returned: always
+  type: dict
+manual:
+  description: The records that somebody else must publish, as lines of a zone file, by subject.
+  returned: always
+  type: dict
+changes:
+  description: How many record sets changed, or would.
+  returned: always
+  type: int
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import credentials, model, publish, verify
+from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import Backend
+from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
+
+HAS_DNSPYTHON = find_spec("dns") is not None
+
+SPEC = {
+    "records": {"type": "list", "elements": "dict", "default": []},
+    "records_files": {"type": "list", "elements": "path", "default": []},
+    "credentials": {"type": "dict", "default": {}, "no_log": False},
+    "resolver": {"type": "list", "elements": "str", "default": []},
+    "name_servers": {"type": "dict", "default": {}},
+    "deadline": {"type": "int", "default": 60},
+    "adopt": {"type": "bool", "default": False},
+    "state": {"type": "str", "choices": ["present", "absent", "checked"], "default": "present"},
+}
+SUBJECTS_IN_MESSAGE = 20
+
+
+class QuietModule(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
+    """A module whose arguments do not go to the journal, since a named credential may hold its secret."""
+
+    def _log_invocation(self) -> None:
+        """Log nothing."""
+
+
+def main() -> None:
+    """Run the module."""
+    module = QuietModule(argument_spec=SPEC, supports_check_mode=True)
+    if not HAS_DNSPYTHON:
+        module.fail_json(msg=missing_required_lib("dnspython"))
+    try:
+        run(module)
+    except SendyardError as error:
+        module.fail_json(msg=str(error), **error.facts)
+
+
+def run(module: AnsibleModule) -> None:
+    """Parse, publish or check, and exit."""
+    params = module.params
+    records = [*params["records"], *read_files(params["records_files"])]
+    override = parse_name_servers(params["name_servers"])
+    outcome = publish.Outcome()
+    wants = parse(records, outcome, absent=params["state"] == "absent")
+    manual = [want for want in wants if want.mode == "manual"]
+    wants = [want for want in wants if want.mode != "manual"]
+
+    names = list(dict.fromkeys(want.credential for want in wants))
+    secrets = credentials.secrets(names, params["credentials"], os.environ)
+    module.no_log_values.update(secret for secret in secrets.values() if isinstance(secret, str) and secret)
+    backends = open_backends(names, params, secrets, wants, outcome)
+    wants = [want for want in wants if want.credential in backends]
+    try:
+        if params["state"] == "checked":
+            publish.prove(wants, backends, outcome)
+        else:
+            settings = publish.Settings(
+                write=not module.check_mode, adopt=params["adopt"], deadline=float(params["deadline"])
+            )
+            publish.publish(wants, backends, settings, verify.Directory(params["resolver"], override), outcome)
+    finally:
+        for backend in backends.values():
+            backend.close()
+    finish(module, records, manual, outcome)
+
+
+def read_files(paths: Sequence[str]) -> list[Any]:
+    """Return the records of all files. Raises SendyardError for a file that holds none."""
+    found: list[Any] = []
+    for path in paths:
+        try:
+            said = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SendyardError(f"{path}: the records cannot be read: {error}") from error
+        if not isinstance(said, list) or not all(isinstance(record, Mapping) for record in said):
+            raise SendyardError(f"{path}: this is no list of records")
+        found += said
+    return found
+
+
+def parse_name_servers(said: Mapping[str, Any]) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return the option name_servers with absolute names. Raises SendyardError naming what is no address and port."""
+    parsed: dict[str, tuple[tuple[str, int], ...]] = {}
+    for name, where in said.items():
+        try:
+            address, port = where
+            parsed[str(model.parse_name(name))] = ((str(address), int(port)),)
+        except (TypeError, ValueError) as error:
+            raise SendyardError(f"name_servers: {name} needs a list of address and port, not {where!r}") from error
+    return parsed
+
+
+def parse(records: Sequence[Mapping[str, Any]], outcome: publish.Outcome, *, absent: bool) -> list[model.Want]:
+    """Return the records that are some, and put those that are not down to their subjects."""
+    wants: list[model.Want] = []
+    for record in records:
+        try:
+            wants.append(model.parse_record(record, absent=absent))
+        except model.DnsError as error:
+            outcome.blame([subject_of(record)], error)
+    return wants
+
+
+def subject_of(record: Mapping[str, Any]) -> str:
+    """Return whose fault it is if something is wrong with `record`."""
+    return str(record.get("subject") or str(record.get("name") or "?").removesuffix(".").lower())
+
+
+def open_backends(
+    names: Sequence[str],
+    params: Mapping[str, Any],
+    secrets: Mapping[str, str | model.DnsError],
+    wants: Sequence[model.Want],
+    outcome: publish.Outcome,
+) -> dict[str, Backend]:
+    """Return the backends by credential; what is wanted of one that cannot be used is put down to its subjects."""
+    backends: dict[str, Backend] = {}
+    for name in names:
+        try:
+            backends[name] = credentials.backend(name, params["credentials"], secrets, params["resolver"])
+        except model.DnsError as error:
+            outcome.blame((subject for want in wants if want.credential == name for subject in want.subjects), error)
+    return backends
+
+
+def finish(
+    module: AnsibleModule, records: Sequence[Mapping[str, Any]], manual: Sequence[model.Want], outcome: publish.Outcome
+) -> None:
+    """Exit with what was done; fail where something was to be done and nothing could be."""
+    faults = {subject: " ".join(errors) for subject, errors in outcome.faults.items()}
+    subjects = {
+        subject: {"ok": False, "error": faults[subject]} if subject in faults else {"ok": True}
+        for subject in dict.fromkeys(map(subject_of, records))
+    }
+    changes = [outcome.changes[key] for key in sorted(outcome.changes, key=lambda key: (key.name, key.type))]
+    result: dict[str, Any] = {
+        "changed": bool(changes),
+        "changes": len(changes),
+        "subjects": subjects,
+        "notes": dict(outcome.notes),
+        "manual": lines(manual),
+    }
+    if module._diff:
+        result["diff"] = [
+            {
+                "before_header": str(change.key),
+                "after_header": str(change.key),
+                "before": model.zone_text(change.before),
+                "after": model.zone_text(change.after),
+            }
+            for change in changes
+        ]
+    if faults and len(faults) == len(subjects) and not changes and module.params["state"] != "checked":
+        told = [f"{subject}: {error}" for subject, error in sorted(faults.items())]
+        more = f"\nand {len(told) - SUBJECTS_IN_MESSAGE} more" if len(told) > SUBJECTS_IN_MESSAGE else ""
+        module.fail_json(msg="\n".join(told[:SUBJECTS_IN_MESSAGE]) + more, **result)
+    module.exit_json(**result)
+
+
+def lines(manual: Sequence[model.Want]) -> dict[str, list[str]]:
+    """Return records for somebody else to publish as lines of a zone file, by subject."""
+    found: dict[str, list[str]] = {}
+    for want in manual:
+        text = model.zone_text(model.RRset(want.key, want.ttl, want.values))
+        for subject in want.subjects:
+            found.setdefault(subject, []).extend(text.splitlines())
+    return found
+
+
+if __name__ == "__main__":
+    main()

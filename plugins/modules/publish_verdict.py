@@ -1,0 +1,45 @@
+#!/usr/bin/python
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation only: the work is done on the controller by the action plugin of this name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: publish_verdict
+short_description: Say which domains were published
+version_added: 0.1.0
+description:
+  - Fails where the own records of the host were not seen; keeps the faults of other domains for the report.
+author: Sendyard contributors (@sendyard)
+options:
+  subjects:
+    description: What M(sendyard.mail.mail_dns) said of each subject.
+    type: dict
+    required: true
+  waiting:
+    description: The keys that wait for their records.
+    type: list
+    elements: dict
+    required: true
+attributes:
+  check_mode:
+    description: Works on the controller alone and changes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: The server's own records stand
+  sendyard.mail.publish_verdict:
+    subjects: "{{ published.subjects }}"
+    waiting: "{{ wanted.waiting }}"
+"""
+
+RETURN = r"""
+published:
+  description: The keys whose records were seen on every authoritative server.
+  returned: always
+  type: list
+  elements: dict
+"""

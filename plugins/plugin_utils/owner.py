@@ -1,0 +1,84 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The owner's settings and domains as the action plugins need them, on the controller."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.template import Templar
+from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains
+
+SPEC = Path(__file__).parents[2] / "roles/settings/meta/argument_specs.yml"
+
+
+@cache
+def specification() -> Mapping[str, Any]:
+    """Return the argument specification of every setting."""
+    said: dict[str, Any] = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+    options: dict[str, Any] = said["argument_specs"]["main"]["options"]
+    return options
+
+
+def settings(task_vars: Mapping[str, Any], templar: Templar, *, lenient: bool = False) -> dict[str, Any]:
+    """Return the settings of the task's host without their prefix: what the owner wrote, else the defaults.
+
+    With `lenient`, one that cannot be had because it builds on a missing one is left out.
+    """
+    said = {}
+    for name in specification():
+        if name in task_vars:
+            try:
+                said[name.removeprefix("sendyard_")] = templar.template(task_vars[name])
+            except AnsibleError:
+                if not lenient:
+                    raise
+    return said
+
+
+def public_addresses(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the addresses that the world sees, in the owner's order."""
+    return tuple(address["public"] for address in said["addresses"])
+
+
+def bind_addresses(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the addresses that the host itself holds, in the owner's order."""
+    return tuple(address.get("bind") or address["public"] for address in said["addresses"])
+
+
+def host(name: str, said: Mapping[str, Any]) -> domains.Host:
+    """Return the host that inventory name and settings describe."""
+    return domains.Host(name, said["fqdn"], said["selector"], public_addresses(said))
+
+
+def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> domain_files.Inventory:
+    """Return all domain files of the owner; they are read anew only when one of them changed.
+
+    A domain that names a host or a credential which the inventory does not have is at fault too.
+    """
+    directory = Path(said["domains_directory"])
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
+    found = domain_files.load(directory, cache=caches / "sendyard" / f"{name}.json.gz")
+    senders = tuple(task_vars.get("groups", {}).get("senders", ()))
+    return domain_files.check_references(found, directory, senders=senders, credentials=tuple(said["dns_credentials"]))
+
+
+def table(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
+    """Return the compiled table of the domains of the task's host."""
+    found = domain_inventory(said, task_vars)
+    return domains.compile_table(
+        host(task_vars["inventory_hostname"], said),
+        found.domains,
+        [fault.subject for fault in found.faults],
+        dmarc_policy=said["dmarc_policy"],
+        dmarc_rua=said["dmarc_rua"],
+    )

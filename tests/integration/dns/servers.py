@@ -1,0 +1,286 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""Real name servers on loopback, on ports that nobody uses, gone with the test."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.tsig
+import dns.update
+import dns.zone
+
+ADDRESS = "127.0.0.1"
+START_TIMEOUT = 20.0  # seconds
+KEY_NAME = "sendyard."
+SECRET = base64.b64encode(b"a secret that only tests know 32").decode()
+
+
+def free_port() -> int:
+    """Return a port that neither UDP nor TCP uses."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind((ADDRESS, 0))
+            port: int = tcp.getsockname()[1]
+            try:
+                udp.bind((ADDRESS, port))
+            except OSError:
+                continue
+            return port
+
+
+@dataclass
+class NameServer:
+    """A running name server with zones that its key may change."""
+
+    directory: Path
+    zones: Mapping[str, str]  # zone name with its last dot -> zone file
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until the first zone is served."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for zone, text in self.zones.items():
+            (self.directory / f"{zone}zone").write_bytes(text.encode("latin-1"))
+        self.configure()
+        self.run()
+
+    def configure(self) -> None:
+        """Write the configuration."""
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        """Return how to start it in the foreground."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Start the process and wait for it."""
+        log = (self.directory / "log").open("ab")
+        self.process = subprocess.Popen(self.command(), cwd=self.directory, stdout=log, stderr=log)
+        expires = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < expires and self.process.poll() is None:
+            try:
+                if self.ask(next(iter(self.zones)), "SOA").rcode() != dns.rcode.SERVFAIL:
+                    return
+            except (OSError, dns.exception.DNSException):
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"{self.command()} did not start: {(self.directory / 'log').read_text()}")
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+    def ask(self, name: str, kind: str) -> dns.message.Message:
+        """Return the answer to one question."""
+        query = dns.message.make_query(name, kind, flags=0)
+        answer, _ = dns.query.udp_with_fallback(query, ADDRESS, port=self.port, timeout=0.5)
+        return answer
+
+    def values(self, name: str, kind: str) -> list[str]:
+        """Return the values of a record set as in a zone file, sorted."""
+        found = self.ask(name, kind).get_rrset(
+            dns.message.ANSWER, dns.name.from_text(name), 1, dns.rdatatype.from_text(kind)
+        )
+        return sorted(rdata.to_text() for rdata in found) if found else []
+
+    def ttl(self, name: str, kind: str) -> int:
+        """Return the TTL of a record set, in seconds."""
+        found = self.ask(name, kind).get_rrset(
+            dns.message.ANSWER, dns.name.from_text(name), 1, dns.rdatatype.from_text(kind)
+        )
+        return int(found.ttl)
+
+    def serial(self, zone: str) -> int:
+        """Return the serial number of a zone."""
+        return int(self.ask(zone, "SOA").answer[0][0].serial)
+
+    def content(self, zone: str) -> set[tuple[str, int, int, bytes]]:
+        """Return every record of a zone but its SOA: name, type, TTL and the exact bytes."""
+        transferred = dns.zone.from_xfr(
+            dns.query.xfr(ADDRESS, zone, port=self.port, relativize=False), relativize=False, check_origin=False
+        )
+        return {
+            (str(name), int(rdataset.rdtype), int(rdataset.ttl), rdata.to_wire())
+            for name, rdataset in transferred.iterate_rdatasets()
+            if rdataset.rdtype != dns.rdatatype.SOA
+            for rdata in rdataset
+        }
+
+    def credential(self, **changed: Any) -> dict[str, Any]:
+        """Return the credential that changes its zones, as the owner writes it."""
+        return {
+            "provider": "rfc2136",
+            "server": ADDRESS,
+            "port": self.port,
+            "key_name": KEY_NAME,
+            "key_algorithm": "hmac-sha256",
+            "secret": SECRET,
+            **changed,
+        }
+
+    def update(self, update: dns.update.UpdateMessage) -> int:
+        """Send an update as somebody else who has the key, without prerequisites of ours; return the response code."""
+        update.use_tsig(dns.tsig.Key(KEY_NAME, SECRET, "hmac-sha256"))
+        return int(dns.query.tcp(update, ADDRESS, port=self.port, timeout=5).rcode())
+
+
+@dataclass
+class Knot(NameServer):
+    """Knot DNS as a primary.
+
+    `grants` restricts the key, as lines of an acl; zones in `closed` do not know it; `secondary` is a port to notify.
+    """
+
+    grants: str = ""
+    closed: tuple[str, ...] = ()
+    secondary: int = 0
+
+    def configure(self) -> None:
+        zones = "\n".join(
+            f"  - domain: {zone}\n    file: {zone}zone\n    acl: [{'' if zone in self.closed else 'update, '}transfer]"
+            for zone in self.zones
+        )
+        remote = f"remote:\n  - id: secondary\n    address: {ADDRESS}@{self.secondary}\n" if self.secondary else ""
+        (self.directory / "knot.conf").write_text(
+            f"""server:
+    listen: {ADDRESS}@{self.port}
+    rundir: {self.directory}
+    udp-workers: 1
+    tcp-workers: 2
+    background-workers: 1
+database:
+    storage: {self.directory}
+log:
+  - target: stderr
+    any: info
+key:
+  - id: {KEY_NAME}
+    algorithm: hmac-sha256
+    secret: {SECRET}
+{remote}acl:
+  - id: update
+    key: {KEY_NAME}
+    action: update
+{self.grants}
+  - id: transfer
+    address: {ADDRESS}
+    action: transfer
+template:
+  - id: default
+    storage: {self.directory}
+    zonefile-sync: -1
+    zonefile-load: difference-no-serial
+    journal-content: all
+    {"notify: secondary" if self.secondary else ""}
+zone:
+{zones}
+"""
+        )
+
+    def command(self) -> list[str]:
+        return ["/usr/sbin/knotd", "-c", str(self.directory / "knot.conf"), "-s", str(self.directory / "knot.sock")]
+
+
+@dataclass
+class Bind(NameServer):
+    """BIND, as a primary or, with `primary`, as a secondary of the server at that port.
+
+    `policy` is what stands in update-policy; without it the key may do everything.
+    """
+
+    primary: int = 0
+    policy: str = ""
+
+    def configure(self) -> None:
+        changing = f"update-policy {{ {self.policy} }};" if self.policy else f'allow-update {{ key "{KEY_NAME}"; }};'
+        kind = (
+            f"type secondary; primaries port {self.primary} {{ {ADDRESS}; }}; min-refresh-time 3600;"
+            if self.primary
+            else f"type primary; {changing}"
+        )
+        zones = "\n".join(f'zone "{zone}" {{ {kind} file "{zone}zone"; }};' for zone in self.zones)
+        (self.directory / "named.conf").write_text(
+            f"""options {{
+    directory "{self.directory}";
+    listen-on port {self.port} {{ {ADDRESS}; }};
+    listen-on-v6 {{ none; }};
+    pid-file none;
+    session-keyfile none;
+    lock-file none;
+    recursion no;
+    dnssec-validation no;
+    notify no;
+    allow-transfer {{ {ADDRESS}; }};
+}};
+controls {{ }};
+key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{SECRET}"; }};
+{zones}
+"""
+        )
+        if self.primary:
+            for zone in self.zones:
+                (self.directory / f"{zone}zone").unlink()
+
+    def command(self) -> list[str]:
+        # AppArmor ties Debian's named to its own directories, by the path of the program.
+        program = self.directory / "named"
+        if not program.exists():
+            shutil.copy("/usr/sbin/named", program)
+        return [str(program), "-g", "-n", "1", "-c", str(self.directory / "named.conf")]
+
+
+def soa(zone: str, *name_servers: str) -> str:
+    """Return the beginning of a zone file with SOA and NS; other values follow in the TTL of an hour."""
+    servers = name_servers or ("ns1.lab.example.",)
+    lines = [f"$ORIGIN {zone}", "$TTL 3600", f"@ SOA {servers[0]} hostmaster.{zone} 1 3600 900 86400 300"]
+    return "\n".join([*lines, *(f"@ NS {server}" for server in servers)]) + "\n"
+
+
+def nasty(zone: str) -> str:
+    """Return a zone of other people's: everything in it must stay as it is, whatever we do beside it."""
+    return soa(zone) + (
+        "a 3600 A 10.9.0.1\n"
+        '@ 1800 TXT "v=spf1 include:_spf.vendor.example a:mail.vendor.example ?all"\n'
+        '@ 1800 TXT "google-site-verification=abc"\n'
+        '@ 1800 TXT "weird \\"quoted\\" ; semi \\\\ back"\n'
+        '@ 1800 TXT "part one " "part two"\n'
+        '@ 1800 TXT ""\n'
+        '@ 1800 TXT "\\255\\254 not utf-8"\n'
+        f'chunks TXT "{"x" * 255}" "{"y" * 200}"\n'
+        '@ 7200 CAA 0 issue "ca.example"\n'
+        "@ MX 10 mail.vendor.example.\n"
+        "_sip._tcp SRV 1 2 5060 sip.vendor.example.\n"
+        "loc LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m\n"
+        "ssh SSHFP 4 2 123456789abcdef67890123456789abcdef67890123456789abcdef123456789\n"
+        'naptr NAPTR 100 50 "s" "z3950+I2L+I2C" "" _z3950._tcp.vendor.example.\n'
+        "www HTTPS 1 . alpn=h2\n"
+        'hinfo HINFO "PC" "Linux"\n'
+        "odd TYPE65400 \\# 4 DEADBEEF\n"
+        '*.wild 300 TXT "from a wildcard"\n'
+        "*.alias CNAME vendor.example.\n"
+        "s1._domainkey CNAME s1.dkim.vendor.example.\n"
+        "_25._tcp.mail TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+        "child NS ns1.child\nns1.child A 10.9.0.2\n"
+    )

@@ -1,0 +1,457 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""Publishing to real Knot and real BIND: what is ours appears, changes and goes; what is not stays as it was."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import dns.message
+import dns.name
+import dns.rdata
+import dns.rdatatype
+import dns.update
+import pytest
+from ansible_collections.sendyard.mail.plugins.module_utils import records
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import credentials, model, spf, wire
+from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import Conflict, Zone
+from dns.rdtypes.ANY.TXT import TXT as TXTRecord
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from integration.dns.conftest import NAME_SERVER, Yard, run
+from integration.dns.servers import ADDRESS, KEY_NAME, Bind, Knot, NameServer, free_port, soa
+
+KEY = "M" * 392  # as long as the base64 of an RSA-2048 key
+ADDRESSES = ["10.9.1.1", "fd00:9::1"]
+
+
+def ours(yard: Yard) -> list[records.Record]:
+    """Return all records that a server and a domain in the zone need."""
+    domain = yard.zone.removesuffix(".")
+    return [
+        *records.domain_records(domain, "mx1-1", KEY, ADDRESSES, dmarc_rua=f"mailto:dmarc@{domain}", credential="lab"),
+        *[
+            record
+            for record in records.host_records(
+                f"mx1.{domain}", ADDRESSES, "mx1-1", KEY, f"bounces.mx1.{domain}", subject="mx1", credential="lab"
+            )
+            if record["mode"] != "manual"
+        ],
+    ]
+
+
+def test_present_again_changed_absent_leaves_what_others_wrote(yard: Yard) -> None:
+    before = yard.foreign()
+    first = yard.publish(*ours(yard))
+    assert not first.faults
+    assert len(first.changes) == 11
+    assert yard.server.values(f"mx1-1._domainkey.{yard.zone}", "TXT") == [
+        f'"{records.dkim(KEY)[:255]}" "{records.dkim(KEY)[255:]}"'
+    ]
+    spf_before = '"v=spf1 include:_spf.vendor.example a:mail.vendor.example ?all"'
+    merged = '"v=spf1 include:_spf.vendor.example a:mail.vendor.example ip4:10.9.1.1 ip6:fd00:9::1 ?all"'
+    assert merged in yard.server.values(yard.zone, "TXT")
+    assert {r for r in before if r not in yard.foreign()} == {
+        (yard.zone, 16, 1800, dns.rdata.from_text("IN", "TXT", spf_before).to_wire())
+    }
+    assert yard.server.ttl(yard.zone, "TXT") == 1800
+
+    serial = yard.server.serial(yard.zone)
+    second = yard.publish(*ours(yard))
+    assert (second.changes, second.faults, yard.server.serial(yard.zone)) == ({}, {}, serial)
+
+    wanted = records.remembering(
+        [record | {"values": ["ip4:10.9.1.2"]} if record["mode"] == "spf" else record for record in ours(yard)],
+        ours(yard),
+    )
+    third = yard.publish(*wanted)
+    assert (len(third.changes), third.faults) == (1, {})
+    assert merged.replace("ip4:10.9.1.1 ip6:fd00:9::1", "ip4:10.9.1.2") in yard.server.values(yard.zone, "TXT")
+
+    assert not yard.publish(*wanted, state="absent").faults
+    assert yard.foreign() == before
+    assert yard.publish(*wanted, state="absent").changes == {}
+
+
+def test_a_first_spf_record_ends_softly_and_goes_wholly(yard: Yard) -> None:
+    want = yard.record("news", "TXT", ["ip4:10.9.1.1"], mode="spf")
+    before = yard.foreign()
+    yard.publish(want)
+    assert yard.server.values(yard.name("news"), "TXT") == ['"v=spf1 ip4:10.9.1.1 ~all"']
+    yard.publish(want, state="absent")
+    assert yard.foreign() == before
+
+
+def test_a_member_takes_the_ttl_that_is_there(yard: Yard) -> None:
+    before = yard.foreign()
+    want = yard.record("", "CAA", ['0 issue "acme.example"'], mode="member", ttl=60)
+    assert not yard.publish(want).faults
+    assert yard.server.values(yard.zone, "CAA") == ['0 issue "acme.example"', '0 issue "ca.example"']
+    assert yard.server.ttl(yard.zone, "CAA") == 7200
+    yard.publish(want, state="absent")
+    assert yard.foreign() == before
+
+
+def test_the_ttl_of_an_own_record_set_is_ours(yard: Yard) -> None:
+    yard.publish(yard.record("own", "A", ["10.9.1.1", "10.9.1.2"], ttl=300))
+    outcome = yard.publish(yard.record("own", "A", ["10.9.1.1", "10.9.1.2"], ttl=600))
+    assert not outcome.faults
+    assert (yard.server.ttl(yard.name("own"), "A"), yard.server.values(yard.name("own"), "A")) == (
+        600,
+        ["10.9.1.1", "10.9.1.2"],
+    )
+
+
+def test_a_name_that_is_an_alias_is_refused_with_its_target(yard: Yard) -> None:
+    before = yard.foreign()
+    outcome = yard.publish(
+        yard.record("s1._domainkey", "TXT", [records.dkim(KEY)]),
+        yard.record("other", "A", ["10.9.1.1"], subject="other"),
+    )
+    (text,) = outcome.faults[yard.name("s1._domainkey").removesuffix(".")]
+    assert "CNAME to s1.dkim.vendor.example." in text
+    assert "other" not in outcome.faults
+    assert yard.foreign() - before == {(yard.name("other"), 1, 3600, bytes([10, 9, 1, 1]))}
+
+
+def test_an_alias_that_came_since_reading_is_a_conflict(yard: Yard) -> None:
+    key = model.parse_record(yard.record("new", "TXT", ["ours"])).key
+    known = {"lab": yard.server.credential()}
+    backend = credentials.backend("lab", known, credentials.secrets(["lab"], known, {}), ())
+    zone = backend.find_zones([key.name])[key.name]
+    assert isinstance(zone, Zone)
+    assert backend.read(zone, [key]).rrsets == {key: None}
+    update = dns.update.UpdateMessage(yard.zone)
+    update.add(key.name, 60, "CNAME", "vendor.example.")
+    assert yard.server.update(update) == 0
+    with pytest.raises(Conflict):
+        backend.apply(zone, [model.Change(key, None, model.RRset(key, 60, (model.parse_value(key.type, "ours"),)))])
+    backend.close()
+
+
+def test_what_the_server_accepts_and_drops_is_noticed(yard: Yard) -> None:
+    before = yard.foreign()
+    outcome = yard.publish(yard.record("a", "CNAME", ["vendor.example"]))
+    ((text,),) = outcome.faults.values()
+    assert f"zone {yard.zone}: the server accepts the update and does not keep it: a.{yard.zone} CNAME" in text
+    assert yard.foreign() == before
+
+
+def test_a_delegated_name_is_refused_with_its_zone(yard: Yard) -> None:
+    outcome = yard.publish(yard.record("mail.child", "A", ["10.9.1.1"]))
+    ((text,),) = outcome.faults.values()
+    assert f"delegated away: {ADDRESS} port {yard.server.port} says that zone child.{yard.zone}" in text
+    assert outcome.changes == {}
+
+
+def test_a_wildcard_stands_in_nobodys_way(yard: Yard) -> None:
+    before = yard.foreign()
+    wants = [
+        yard.record("x.wild", "TXT", ["ours"]),
+        yard.record("y.alias", "TXT", ["ours"]),
+        yard.record("z.wild", "TXT", ["ip4:10.9.1.1"], mode="spf"),
+    ]
+    assert not yard.publish(*wants).faults
+    assert [yard.server.values(want["name"], "TXT") for want in wants] == [
+        ['"ours"'],
+        ['"ours"'],
+        ['"v=spf1 ip4:10.9.1.1 ~all"'],
+    ]
+    yard.publish(*wants, state="absent")
+    assert yard.foreign() == before
+
+
+def test_foreign_content_at_our_name_is_shown_and_adopted_on_request(yard: Yard) -> None:
+    want = yard.record("a", "A", ["10.9.1.1"])
+    outcome = yard.publish(want)
+    ((text,),) = outcome.faults.values()
+    assert '"10.9.0.1", which we did not write; wanted is "10.9.1.1"' in text
+    assert yard.server.values(yard.name("a"), "A") == ["10.9.0.1"]
+    assert not yard.publish(want, adopt=True).faults
+    assert yard.server.values(yard.name("a"), "A") == ["10.9.1.1"]
+
+
+def test_a_plan_writes_nothing(yard: Yard) -> None:
+    serial = yard.server.serial(yard.zone)
+    outcome = yard.publish(*ours(yard), write=False)
+    assert (len(outcome.changes), outcome.faults, yard.server.serial(yard.zone)) == (11, {}, serial)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"secret": "YW5vdGhlciBzZWNyZXQgYWx0b2dldGhlcg=="}, "with another secret or algorithm (BADSIG)"),
+        ({"key_algorithm": "hmac-sha512"}, 'does not accept key "sendyard."'),
+        ({"key_name": "stranger."}, 'does not accept key "stranger." of credential "lab" in zone'),
+        ({"port": 1}, "does not take a TCP connection (Connection refused)"),
+    ],
+)
+@pytest.mark.parametrize("state", ["present", "checked"])
+def test_a_credential_that_is_refused_is_named(yard: Yard, changed: dict[str, object], said: str, state: str) -> None:
+    serial = yard.server.serial(yard.zone)
+    outcome = run(
+        yard.server, [yard.record("x", "A", ["10.9.1.1"])], credential=yard.server.credential(**changed), state=state
+    )
+    ((text,),) = outcome.faults.values()
+    assert said in text
+    assert "YW5v" not in text
+    assert yard.server.serial(yard.zone) == serial
+
+
+@pytest.mark.parametrize("state", ["present", "checked"])
+def test_a_zone_that_the_server_lacks_stops_no_other(yard: Yard, state: str) -> None:
+    missing = {"name": "nowhere.test", "type": "A", "values": ["10.9.1.1"], "credential": "lab"}
+    outcome = yard.publish(missing, yard.record("there", "A", ["10.9.1.1"]), state=state)
+    assert list(outcome.faults) == ["nowhere.test"]
+    assert "has no zone that holds nowhere.test. (it answered REFUSED" in outcome.faults["nowhere.test"][0]
+    assert yard.server.values(yard.name("there"), "A") == (["10.9.1.1"] if state == "present" else [])
+
+
+@pytest.mark.parametrize("state", ["present", "checked"])
+def test_a_zone_that_the_key_is_not_for_is_named(start: Callable[..., NameServer], state: str) -> None:
+    zones = {zone: soa(zone) for zone in ["example.", "acme.example."]}
+    server = start(Knot, zones, closed=("example.",))
+    wanted = [
+        {"name": name, "type": "A", "values": ["10.9.1.1"], "credential": "lab"}
+        for name in ["nosuch.example", "there.acme.example"]
+    ]
+    outcome = run(server, wanted, state=state)
+    assert list(outcome.faults) == ["nosuch.example"]
+    ((text,),) = outcome.faults.values()
+    assert 'does not accept key "sendyard." of credential "lab" in zone example. (NOTAUTH)' in text
+    assert "the nearest it has to nosuch.example." in text
+
+
+def test_checking_proves_the_credential_and_changes_nothing(yard: Yard) -> None:
+    before, serial = yard.foreign(), yard.server.serial(yard.zone)
+    assert not yard.publish(*ours(yard), state="checked").faults
+    assert (yard.foreign(), yard.server.serial(yard.zone)) == (before, serial)
+
+
+@pytest.mark.parametrize(
+    ("kind", "grants"),
+    [
+        (Knot, {"grants": "    update-type: [TXT]"}),
+        (Bind, {"policy": f"grant {KEY_NAME} zonesub TXT;"}),
+    ],
+    ids=["knot", "bind"],
+)
+@pytest.mark.parametrize("state", ["present", "checked"])
+def test_what_a_key_may_not_change_is_one_subjects_fault(
+    start: Callable[..., NameServer], kind: type[NameServer], grants: dict[str, str], state: str
+) -> None:
+    server = start(kind, {"acme.example.": soa("acme.example.")}, **grants)
+    wanted = [
+        {"name": f"{label}.acme.example", "type": kind, "values": [value], "credential": "lab", "subject": label}
+        for label, kind, value in [
+            ("one", "TXT", "1"),
+            ("two", "A", "10.9.1.1"),
+            ("three", "TXT", "3"),
+            ("four", "TXT", "4"),
+        ]
+    ]
+    outcome = run(server, wanted, state=state)
+    assert list(outcome.faults) == ["two"]
+    assert 'key "sendyard." of credential "lab" may not change these records' in outcome.faults["two"][0]
+    if state == "present":
+        assert len(outcome.changes) == 3
+
+
+def test_two_servers_want_different_things_at_one_name(yard: Yard) -> None:
+    outcome = yard.publish(
+        yard.record("both", "A", ["10.9.1.1"], subject="mx1"), yard.record("both", "A", ["10.9.1.2"], subject="mx2")
+    )
+    assert list(outcome.faults) == ["mx2"]
+    assert 'as "10.9.1.1" by mx1 and as "10.9.1.2" by mx2' in outcome.faults["mx2"][0]
+
+
+def test_a_foreign_dmarc_record_stays_and_a_stronger_one_above_is_enough(yard: Yard) -> None:
+    yard.publish(yard.record("_dmarc", "TXT", ["v=DMARC1; p=quarantine"]))
+    outcome = yard.publish(
+        yard.record("_dmarc", "TXT", ["v=DMARC1; p=none"]), yard.record("_dmarc.news", "TXT", ["v=DMARC1; p=none"])
+    )
+    assert (outcome.faults, outcome.changes) == ({}, {})
+    assert len(outcome.notes) == 2
+    assert yard.server.values(yard.name("_dmarc"), "TXT") == ['"v=DMARC1; p=quarantine"']
+    assert yard.server.values(yard.name("_dmarc.news"), "TXT") == []
+
+
+NUMBERS = st.lists(st.integers(0, 20), min_size=1, max_size=3, unique=True)
+TXT = st.lists(st.binary(max_size=60), min_size=1, max_size=3)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(foreign=st.lists(TXT, max_size=4), first=NUMBERS, second=NUMBERS, mode=st.sampled_from(["member", "spf"]))
+def test_whatever_others_wrote_stays_byte_for_byte(
+    yard: Yard, foreign: list[list[bytes]], first: list[int], second: list[int], mode: str
+) -> None:
+    label = f"e{next(yard.numbers)}"
+    update = dns.update.UpdateMessage(yard.zone)
+    for strings in foreign:
+        update.add(yard.name(label), 1234, TXTRecord(1, dns.rdatatype.TXT, strings))
+    assert yard.server.update(update) == 0
+    before = yard.foreign()
+    texts = [[f"ip4:240.9.1.{number}" for number in numbers] for numbers in (first, second)]
+    for want in [
+        yard.record(label, "TXT", texts[0], mode=mode),
+        yard.record(label, "TXT", texts[1], mode=mode, was=texts[0]),
+    ]:
+        assert not yard.publish(want).faults
+        assert before <= yard.foreign()
+    assert not yard.publish(want, state="absent").faults
+    assert yard.foreign() == before
+
+
+WRITERS = 8
+
+
+def test_concurrent_writers_lose_nothing(yard: Yard) -> None:
+    def write(number: int) -> object:
+        return yard.publish(
+            yard.record("", "TXT", [f"ip4:10.9.2.{number}"], mode="spf"),
+            yard.record("", "CAA", [f'0 issue "ca{number}.example"'], mode="member"),
+        )
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        outcomes = list(pool.map(write, range(WRITERS)))
+    assert [outcome.faults for outcome in outcomes] == [{}] * WRITERS  # type: ignore[attr-defined]
+    texts = yard.server.values(yard.zone, "TXT")
+    (record,) = [text.strip('"') for text in texts if spf.is_spf(text.strip('"'))]
+    assert {term.text for term in spf.parse(record)} >= {f"ip4:10.9.2.{number}" for number in range(WRITERS)}
+    assert len(texts) == 6
+    assert len(yard.server.values(yard.zone, "CAA")) == WRITERS + 1
+
+
+def test_without_prerequisites_concurrent_writers_do_lose(yard: Yard) -> None:
+    """The control of the test above: the same job by reading, merging and writing alone."""
+    barrier = threading.Barrier(WRITERS)
+
+    def write(number: int) -> None:
+        texts = yard.server.values(yard.zone, "TXT")
+        old = next(text for text in texts if spf.is_spf(text.strip('"')))
+        barrier.wait(10)
+        update = dns.update.UpdateMessage(yard.zone)
+        update.delete(yard.zone, dns.rdata.from_text("IN", "TXT", old))
+        new = spf.merge(old.strip('"'), [f"ip4:10.9.2.{number}"])
+        update.add(yard.zone, 1800, dns.rdata.from_text("IN", "TXT", f'"{new}"'))
+        assert yard.server.update(update) == 0
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, range(WRITERS)))
+    records = [text for text in yard.server.values(yard.zone, "TXT") if spf.is_spf(text.strip('"'))]
+    assert len(records) > 1  # receivers answer permerror
+
+
+def secondary_of(start: Callable[..., NameServer], zone: str) -> tuple[NameServer, NameServer]:
+    """Return a Knot and a BIND that gets the zone from it when it is told."""
+    port = free_port()
+    text = soa(zone, "ns1.lab.example.", "ns2.lab.example.")
+    first = start(Knot, {zone: text}, secondary=port)
+    return first, start(Bind, {zone: text}, primary=first.port, port=port)
+
+
+def both(first: NameServer, second_port: int) -> dict[str, tuple[tuple[str, int], ...]]:
+    return {NAME_SERVER: ((ADDRESS, first.port),), "ns2.lab.example.": ((ADDRESS, second_port),)}
+
+
+def test_all_servers_are_waited_for(start: Callable[..., NameServer]) -> None:
+    first, second = secondary_of(start, "acme.example.")
+    wanted = records.domain_records("acme.example", "mx1-1", KEY, ADDRESSES, credential="lab")
+    outcome = run(first, wanted, others=both(first, second.port), deadline=20.0)
+    assert (outcome.faults, len(outcome.changes)) == ({}, 3)
+    assert second.values("mx1-1._domainkey.acme.example", "TXT") == first.values("mx1-1._domainkey.acme.example", "TXT")
+
+
+def test_a_server_that_lags_is_named_with_the_records(start: Callable[..., NameServer]) -> None:
+    first = start(Knot, {"acme.example.": soa("acme.example.", "ns1.lab.example.", "ns2.lab.example.")})
+    second = start(Bind, first.zones, primary=first.port)  # nobody tells it, and it asks once an hour
+    wanted = records.domain_records("acme.example", "mx1-1", KEY, ADDRESSES, credential="lab")
+    outcome = run(first, wanted, others=both(first, second.port), deadline=1.0)
+    ((text,),) = outcome.faults.values()
+    assert f"ns2.lab.example. ({ADDRESS} port {second.port}) does not answer with it yet after 1 s" in text
+    assert "mx1-1._domainkey.acme.example. TXT" in text
+    assert "ns1" not in text
+    assert len(outcome.changes) == 3
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["nothing listens", "nothing answers"])
+def test_a_dead_server_is_named(yard: Yard, silent: bool) -> None:
+    update = dns.update.UpdateMessage(yard.zone)
+    update.add(yard.zone, 3600, "NS", "ns2.lab.example.")
+    assert yard.server.update(update) == 0
+    with Silence() as port:
+        others = both(yard.server, port if silent else free_port())
+        began = time.monotonic()
+        outcome = run(yard.server, [yard.record("x", "A", ["10.9.1.1"])], others=others, deadline=2.0)
+    ((text,),) = outcome.faults.values()
+    assert text.startswith("ns2.lab.example. (127.0.0.1 port")
+    assert "ns1" not in text
+    assert time.monotonic() - began < 12
+
+
+def test_a_server_without_the_zone_is_named(yard: Yard, start: Callable[..., NameServer]) -> None:
+    lame = start(Bind, {"acme.example.": soa("acme.example.")})
+    others = {NAME_SERVER: ((ADDRESS, yard.server.port), (ADDRESS, lame.port))}
+    outcome = run(yard.server, [yard.record("x", "A", ["10.9.1.1"])], others=others, deadline=1.0)
+    ((text,),) = outcome.faults.values()
+    assert text.startswith(
+        f"ns1.lab.example. ({ADDRESS} port {lame.port}) does not serve the zone (it answered REFUSED"
+    )
+
+
+def test_name_servers_are_found_by_the_resolver_that_is_named(yard: Yard) -> None:
+    resolver = [f"{ADDRESS}@{yard.server.port}"]
+    update = dns.update.UpdateMessage(yard.zone)
+    update.add(yard.name("ns"), 60, "AAAA", "fd00:9::53")
+    update.add(yard.name("ns"), 60, "A", "10.9.0.53")
+    assert yard.server.update(update) == 0
+    assert wire.addresses(yard.name("ns"), resolver) == ("10.9.0.53", "fd00:9::53")
+    assert wire.addresses("fd00::1", resolver) == ("fd00::1",)
+    for missing in ["nothing", "loc"]:
+        with pytest.raises(wire.WireError, match=yard.name(missing)):
+            wire.addresses(yard.name(missing), resolver)
+
+
+class Silence:
+    """A port that takes questions and answers none."""
+
+    def __enter__(self) -> int:
+        import socket
+
+        port = free_port()
+        self.tcp, self.udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
+        self.tcp.bind((ADDRESS, port))
+        self.udp.bind((ADDRESS, port))
+        self.tcp.listen()
+        return port
+
+    def __exit__(self, *_: object) -> None:
+        self.tcp.close()
+        self.udp.close()
+
+
+def test_large_record_sets_are_read_and_written(yard: Yard) -> None:
+    update = dns.update.UpdateMessage(yard.zone)
+    for number in range(60):
+        update.add(yard.name("big"), 60, dns.rdata.from_text("IN", "TXT", f'"{number:03}{"x" * 200}"'))
+    assert yard.server.update(update) == 0
+    before = yard.foreign()
+    want = yard.record("big", "TXT", ["ip4:10.9.1.1"], mode="spf")
+    assert not yard.publish(want).faults
+    assert len(yard.server.values(yard.name("big"), "TXT")) == 61
+    yard.publish(want, state="absent")
+    assert yard.foreign() == before
+
+
+def test_many_records_go_in_few_messages_and_seconds(yard: Yard) -> None:
+    wanted = [yard.record(f"k{number}._domainkey", "TXT", [records.dkim(KEY)]) for number in range(400)]
+    before = yard.server.serial(yard.zone)
+    began = time.monotonic()
+    outcome = yard.publish(*wanted)
+    assert not outcome.faults
+    assert time.monotonic() - began < 30
+    assert len(outcome.changes) == 400
+    assert yard.server.serial(yard.zone) - before < 12  # messages of up to 60,000 octets

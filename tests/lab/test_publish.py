@@ -1,0 +1,95 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""Publishing as its users see it: a key signs once every name server has its record; other servers keep theirs."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import lab_api
+import pytest
+from lab_hosts import Login
+from programs import run
+
+SENDER = "mx-trixie"
+DOMAIN = f"late-{lab_api.token()}.acme.example"  # new in every run: what was published once is seen at once
+DEADLINE = 400.0  # seconds for one run
+
+
+def site(*words: str, directory: Path, deadline: int = 60) -> tuple[int, str]:
+    """Run the playbook for one sender, with the domain files of `directory`; its exit code, and all it said."""
+    done = run(
+        "ansible-playbook", "site.yml", "--limit", SENDER, "-e", f"sendyard_domains_directory={directory}",
+        "-e", f"sendyard_publish_deadline={deadline}", *words, deadline=DEADLINE,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def domains(tmp_path: Path, logins: tuple[Login, ...]) -> Iterator[Path]:
+    """The lab's domain files and one more, of a domain that nobody has heard of; the lab forgets it afterwards."""
+    state = Path(lab_api.info()["state"])
+    for path in (state / "domains").glob("*.yml"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    known = (state / "domains/acme.example.yml").read_text()
+    logins_of_acme = known[known.index("logins:") :]
+    (tmp_path / f"{DOMAIN}.yml").write_text(f"---\ndomain: {DOMAIN}\nservers: [{SENDER}]\ndns: lab\n{logins_of_acme}")
+    yield tmp_path
+    code, said = site(directory=state / "domains")
+    assert code == 0, said
+
+
+def submit(login: Login, trust: ssl.SSLContext, token: str) -> tuple[int, str]:
+    """Send a message From: the new domain by port 587; the reply to its end, or to what was refused before."""
+    sender = f"app@{DOMAIN}"
+    text = f"From: {sender}\nTo: {lab_api.info()['receiver']['address']}\nSubject: {token}\n\nx\n"
+    with smtplib.SMTP(timeout=60) as session:
+        session.connect(lab_api.address(SENDER), 587)
+        session._host = lab_api.info()["hosts"][SENDER]["fqdn"]
+        session.starttls(context=trust)
+        session.login(login.username, login.password)
+        try:
+            session.sendmail(sender, lab_api.info()["receiver"]["address"], text)
+        except smtplib.SMTPDataError as refused:
+            return refused.smtp_code, str(refused.smtp_error)
+    return 250, ""
+
+
+def test_a_key_signs_only_when_every_name_server_has_its_record(
+    domains: Path, logins: tuple[Login, ...], trust: ssl.SSLContext
+) -> None:
+    acme = next(login for login in logins if "acme.example" in login.domains)
+    key = f"/etc/opendkim/keys/{DOMAIN}.pem"
+    token = lab_api.token()
+    with lab_api.fault("ns2", f"ip saddr {lab_api.address('ns1')} drop"):  # no transfer reaches the secondary
+        code, said = site(directory=domains, deadline=6)
+        assert code == 3, said
+        assert DOMAIN in said and "ns2" in said
+        assert lab_api.root(SENDER, "test", "-e", key, check=False).rc != 0
+        reply = submit(acme, trust, token)
+        assert 400 <= reply[0] < 500, reply
+    code, said = site(directory=domains)
+    assert code == 0, said
+    assert submit(acme, trust, token) == (250, "")
+    mail = lab_api.wait_for_mail(token)
+    assert f"header.d={DOMAIN}" in mail.results
+    assert "dmarc=pass" in mail.results
+
+
+def test_a_run_for_one_server_leaves_the_other_in_shared_records(domains: Path) -> None:
+    before = lab_api.ask("ns1", "acme.example.", "TXT")
+    assert all(f"ip4:{lab_api.address(host)}" in " ".join(before) for host in ("mx-trixie", "mx-bookworm"))
+    code, said = site("-e", "sendyard_publish_all=true", directory=domains)
+    assert code == 0, said
+    assert lab_api.ask("ns1", "acme.example.", "TXT") == before
+
+
+def test_of_two_runs_at_once_one_waits_and_both_end_well(domains: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(lambda _: site(directory=domains), range(2)))
+    assert [code for code, _ in ends] == [0, 0], "\n".join(said for _, said in ends)

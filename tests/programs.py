@@ -1,0 +1,37 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""Run Ansible's programs as a user does, for tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = ROOT / ".venv/bin"
+
+
+def run(
+    *command: str | Path, cwd: Path = ROOT, deadline: float = 120.0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the virtualenv, with nothing in its environment that would change how Ansible works.
+
+    Args:
+        deadline: seconds.
+        environment: what is set beside what the tests inherit.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
+    return subprocess.run(
+        [BIN / command[0], *command[1:]],
+        cwd=cwd,
+        env={**inherited, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=deadline,
+        check=False,
+    )

@@ -1,0 +1,193 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""The module as Ansible calls it, against a real Knot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.sendyard.mail.plugins.modules import mail_dns
+from integration.dns.servers import ADDRESS, SECRET, Knot, NameServer, soa
+
+ZONE = "acme.example."
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
+    knot = Knot(tmp_path_factory.mktemp("knot"), {ZONE: soa(ZONE) + "theirs A 10.9.0.1\n"})
+    knot.start()
+    yield knot
+    knot.stop()
+
+
+@pytest.fixture
+def run(server: NameServer, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the module with the lab's credential and return what it says; `text` is all of it."""
+
+    def call(**args: Any) -> dict[str, Any]:
+        said = {
+            "credentials": {"lab": server.credential()},
+            "name_servers": {"ns1.lab.example": [ADDRESS, server.port]},
+            "deadline": 20,
+            "_ansible_diff": True,
+            **args,
+        }
+        with patch_module_args(said), pytest.raises(SystemExit):
+            mail_dns.main()
+        text = capsys.readouterr().out
+        return {**json.loads(text), "text": text}
+
+    return call
+
+
+def record(label: str, value: str, kind: str = "A", **said: Any) -> dict[str, Any]:
+    return {"name": f"{label}.{ZONE}", "type": kind, "values": [value], "credential": "lab", **said}
+
+
+def test_publishing_shows_the_lines_that_change_and_then_none(run: Run, server: NameServer) -> None:
+    wanted = [record("one", "10.9.1.1", subject="acme.example")]
+    first = run(records=wanted)
+    assert (first["changed"], first["subjects"]) == (True, {"acme.example": {"ok": True}})
+    (diff,) = first["diff"]
+    assert (diff["before"], diff["after"]) == ("", "one.acme.example. 3600 IN A 10.9.1.1\n")
+    assert server.values("one.acme.example.", "A") == ["10.9.1.1"]
+    again = run(records=wanted)
+    assert (again["changed"], again["changes"], again["diff"]) == (False, 0, [])
+    gone = run(records=wanted, state="absent")
+    assert (gone["changed"], server.values("one.acme.example.", "A")) == (True, [])
+
+
+def test_check_mode_says_the_same_and_writes_nothing(run: Run, server: NameServer) -> None:
+    serial = server.serial(ZONE)
+    said = run(records=[record("two", "10.9.1.2")], _ansible_check_mode=True)
+    assert said["changed"]
+    assert said["diff"][0]["after"] == "two.acme.example. 3600 IN A 10.9.1.2\n"
+    assert server.serial(ZONE) == serial
+
+
+def test_records_come_from_files_too(run: Run, server: NameServer, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(json.dumps([record("file1", "10.9.1.1", subject="a")]))
+    (tmp_path / "two.json").write_text(json.dumps([record("file2", "10.9.1.1", subject="b")]))
+    said = run(records_files=[str(tmp_path / "one.json"), str(tmp_path / "two.json")])
+    assert said["subjects"] == {"a": {"ok": True}, "b": {"ok": True}}
+    assert server.values("file2.acme.example.", "A") == ["10.9.1.1"]
+
+
+def test_one_subjects_fault_leaves_the_others_done(run: Run, server: NameServer) -> None:
+    said = run(
+        records=[
+            record("theirs", "10.9.1.1", subject="taken"),
+            record("broken", "10.9.1.256", subject="broken"),
+            record("gone", "10.9.1.1", subject="unknown", credential="nobodys"),
+            record("fine", "10.9.1.1", subject="fine"),
+        ]
+    )
+    assert not said.get("failed")
+    errors = {subject: state.get("error", "") for subject, state in said["subjects"].items()}
+    assert 'holds "10.9.0.1", which we did not write' in errors["taken"]
+    assert '"10.9.1.256" is no value of a A record' in errors["broken"]
+    assert 'there is no DNS credential "nobodys"; known: lab' in errors["unknown"]
+    assert errors["fine"] == ""
+    assert server.values("fine.acme.example.", "A") == ["10.9.1.1"]
+
+
+def test_where_nothing_can_be_done_the_module_fails_and_says_why(run: Run) -> None:
+    said = run(records=[record("theirs", "10.9.1.1", subject="acme.example")])
+    assert said["failed"]
+    assert said["msg"].startswith("acme.example: theirs.acme.example. A holds")
+    assert run(records=[record("theirs", "10.9.1.1")], state="checked").get("failed") is None
+
+
+def test_adopting_is_asked_for(run: Run, server: NameServer) -> None:
+    said = run(records=[record("theirs", "10.9.1.1")], adopt=True, _ansible_check_mode=True)
+    assert said["diff"][0]["before"] == "theirs.acme.example. 3600 IN A 10.9.0.1\n"
+    assert said["diff"][0]["after"] == "theirs.acme.example. 3600 IN A 10.9.1.1\n"
+
+
+def test_checking_reports_by_subject(run: Run) -> None:
+    wanted = [
+        record("x", "10.9.1.1", subject="here"),
+        {"name": "nowhere.test", "type": "A", "credential": "lab", "subject": "nowhere"},
+    ]
+    said = run(records=wanted, state="checked")
+    assert (said["changed"], said["subjects"]["here"]) == (False, {"ok": True})
+    assert "has no zone that holds nowhere.test." in said["subjects"]["nowhere"]["error"]
+
+
+def test_what_others_publish_is_told(run: Run) -> None:
+    said = run(records=[record("1.1.9.10.in-addr.arpa", "mx1.acme.example", "PTR", mode="manual", subject="mx1")])
+    assert said["manual"] == {"mx1": [f"1.1.9.10.in-addr.arpa.{ZONE} 3600 IN PTR mx1.acme.example."]}
+    assert said["subjects"] == {"mx1": {"ok": True}}
+
+
+def secret_in(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    monkeypatch.setenv("A_TSIG_SECRET", SECRET)
+    where = {"secret": SECRET, "secret_file": str(tmp_path / "secret"), "secret_env": "A_TSIG_SECRET"}
+    return {place: where[place]}
+
+
+@pytest.mark.parametrize("place", ["secret", "secret_file", "secret_env"])
+def test_the_secret_is_read_and_never_shown(
+    run: Run, server: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    credential = server.credential()
+    del credential["secret"]
+    credential |= secret_in(place, tmp_path, monkeypatch)
+    said = run(records=[record("x", "10.9.1.1")], state="checked", credentials={"lab": credential})
+    assert said["subjects"] == {"x.acme.example": {"ok": True}}
+    assert SECRET not in said["text"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"secret": ""}, "has no secret; give one of secret, secret_file, secret_env"),
+        ({"secret_env": "X"}, "has secret and secret_env"),
+        ({"secret": "c2hvcnQ"}, "fewer than 8 characters"),
+        ({"secret": "not base64 at all!"}, "the secret is not base64"),
+        ({"secret": "", "secret_env": "NO_SUCH_VARIABLE"}, "the environment variable NO_SUCH_VARIABLE"),
+        ({"secret": "", "secret_file": "/no/such/file"}, "/no/such/file (secret_file) cannot be read"),
+        ({"provider": "rfc2137"}, "needs a provider, one of: rfc2136"),
+        ({"server": ""}, "server is missing"),
+        ({"sever": "x"}, "sever is no option of provider rfc2136; it has key_algorithm"),
+        ({"key_algorithm": "hmac-md5"}, '"hmac-md5" is no key_algorithm'),
+        ({"port": "domain"}, '"domain" is no port'),
+    ],
+)
+def test_a_credential_that_says_nothing_useful_is_named(
+    run: Run, server: NameServer, changed: dict[str, Any], error: str
+) -> None:
+    said = run(records=[record("x", "10.9.1.1", subject="x")], credentials={"lab": server.credential(**changed)})
+    assert said["failed"]
+    assert said["subjects"]["x"]["error"].startswith('DNS credential "lab"')
+    assert error in said["subjects"]["x"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"records_files": ["/no/such/file"]}, "/no/such/file: the records cannot be read"),
+        ({"name_servers": {"ns1": 53}}, "name_servers: ns1 needs a list of address and port"),
+    ],
+)
+def test_bad_arguments_are_one_message(run: Run, args: dict[str, Any], message: str) -> None:
+    said = run(**args)
+    assert said["failed"]
+    assert said["msg"].startswith(message)
+
+
+def test_without_dnspython_the_module_says_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_dns, "HAS_DNSPYTHON", False)
+    assert "dnspython" in run(records=[])["msg"]
+
+
+def test_nothing_wanted_is_nothing_done(run: Run) -> None:
+    said = run(records=[])
+    assert (said["changed"], said["subjects"]) == (False, {})

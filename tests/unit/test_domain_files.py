@@ -1,0 +1,160 @@
+"""Domain files: what is accepted, and what each mistake is answered with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.sendyard.mail.plugins.module_utils import domain_files
+from ansible_collections.sendyard.mail.plugins.module_utils.domains import (
+    DOMAIN,
+    Host,
+    TableError,
+    compile_table,
+    digest,
+    read_table,
+)
+
+HASH = "{SSHA512}c2FsdGVkaGFzaA=="
+GOOD = f"""
+domain: acme.example
+servers: [mx1]
+dns: lab
+logins:
+  - username: app@acme.example
+    password_hash: "{HASH}"
+"""
+HOST = Host("mx1", "mx1.yard.example", "mx1-1", ("198.51.100.1",))
+
+
+def write(directory: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (directory / f"{name.replace('_', '.')}.yml").write_text(text)
+    return directory
+
+
+def test_a_good_file_is_a_domain(tmp_path: Path) -> None:
+    found = domain_files.load(write(tmp_path, acme_example=GOOD))
+    assert not found.faults
+    assert found.domains[0].logins[0].username == "app@acme.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "selecter: x\n", ['"selecter" is no setting']),
+        (GOOD + "servrs: x\n", ['did you mean "servers"?']),
+        (GOOD.replace("servers: [mx1]", "servers: [mx1"), ["line", "not YAML"]),
+        (GOOD.replace("dns: lab\n", ""), ['"dns" is missing']),
+        (GOOD + "dns: other\n", ["a key stands twice"]),
+        (GOOD.replace("acme.example\nservers", "ACME.example\nservers"), ["lower case"]),
+        (GOOD.replace("acme.example\nservers", "globex.example\nservers"), ["globex.example.yml"]),
+        (GOOD.replace("username: app@acme.example", "username: app"), ['"app" has no domain', "app@acme.example"]),
+        (GOOD.replace("username: app@", "username: probe-1@"), ["choose another"]),
+        (GOOD.replace("password_hash", "password"), ["clear text"]),
+        (GOOD.replace(HASH, "hunter2hunter2"), ["may be a password in clear text"]),
+        (GOOD.replace("servers: [mx1]", "servers: []"), ["at least one host"]),
+        (GOOD + "dmarc_policy: nune\n", ['did you mean "none"?']),
+        (GOOD + "dmarc_rua: me@acme.example\n", ["mailto:"]),
+        ("[]", ["mapping"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_and_leaves_only_its_domain_out(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    good = GOOD.replace("acme.example", "globex.example")
+    found = domain_files.load(write(tmp_path, acme_example=text, globex_example=good))
+    assert [domain.name for domain in found.domains] == ["globex.example"]
+    (fault,) = found.faults
+    assert fault.subject == "acme.example"
+    for word in [str(tmp_path / "acme.example.yml"), *words]:
+        assert word in fault.message
+    assert "hunter2" not in fault.message
+
+
+def test_a_domain_in_two_files_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, acme_example=GOOD)
+    (tmp_path / "acme.example.yaml").write_text(GOOD)
+    found = domain_files.load(tmp_path)
+    assert not found.domains
+    assert "has a file already" in found.faults[0].message
+
+
+def test_a_login_has_one_hash(tmp_path: Path) -> None:
+    other = GOOD.replace("domain: acme.example", "domain: globex.example").replace(HASH, "{SSHA512}b3RoZXI=")
+    found = domain_files.load(write(tmp_path, acme_example=GOOD, globex_example=other))
+    assert [domain.name for domain in found.domains] == ["acme.example"]
+    assert "another password_hash" in found.faults[0].message
+
+
+def test_a_login_belongs_to_a_domain_of_the_inventory(tmp_path: Path) -> None:
+    found = domain_files.load(write(tmp_path, acme_example=GOOD.replace("app@acme", "app@initech")))
+    assert "belongs to no domain" in found.faults[0].message
+
+
+def test_what_a_domain_names_must_exist(tmp_path: Path) -> None:
+    found = domain_files.load(write(tmp_path, acme_example=GOOD))
+    checked = domain_files.check_references(found, tmp_path, senders=("mx-1",), credentials=("labs",))
+    assert not checked.domains
+    assert 'did you mean "mx-1"?' in checked.faults[0].message
+    assert 'did you mean "labs"?' in checked.faults[1].message
+
+
+def test_the_cache_is_used_until_a_file_changes_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "x.json.gz"
+    write(tmp_path, acme_example=GOOD)
+    first = domain_files.load(tmp_path, cache=cache)
+    assert cache.stat().st_mode & 0o777 == 0o600
+    assert domain_files.load(tmp_path, cache=cache) == first
+    path = tmp_path / "acme.example.yml"
+    path.write_text(GOOD + "dmarc_policy: reject\n")
+    os.utime(path, ns=(1, 1))
+    assert domain_files.load(tmp_path, cache=cache).domains[0].dmarc_policy == "reject"
+
+
+def test_a_table_is_the_same_bytes_for_the_same_facts_and_reads_back(tmp_path: Path) -> None:
+    found = domain_files.load(write(tmp_path, acme_example=GOOD))
+    table = compile_table(HOST, found.domains, ["broken.example"])
+    assert digest(table) == digest(compile_table(HOST, found.domains, ["broken.example"]))
+    path = tmp_path / "table"
+    path.write_bytes(table)
+    read = read_table(path)
+    assert set(read["domains"]) == {"mx1.yard.example", "acme.example"}
+    assert read["kept"] == ["broken.example"]
+    assert read["logins"] == {"app@acme.example": HASH}
+
+
+def test_a_domain_of_other_servers_is_not_in_the_table(tmp_path: Path) -> None:
+    found = domain_files.load(write(tmp_path, acme_example=GOOD.replace("[mx1]", "[mx2]")))
+    path = tmp_path / "table"
+    path.write_bytes(compile_table(HOST, found.domains))
+    assert set(read_table(path)["domains"]) == {"mx1.yard.example"}
+
+
+def test_records_are_published_anew_when_an_address_or_a_policy_changes(tmp_path: Path) -> None:
+    found = domain_files.load(write(tmp_path, acme_example=GOOD))
+    moved = Host(HOST.name, HOST.fqdn, HOST.selector, ("198.51.100.2",))
+    assert digest(compile_table(HOST, found.domains)) != digest(compile_table(moved, found.domains))
+    assert digest(compile_table(HOST, found.domains)) != digest(
+        compile_table(HOST, found.domains, dmarc_policy="reject")
+    )
+
+
+def test_a_broken_table_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    path.write_bytes(b"no gzip")
+    with pytest.raises(TableError, match="cannot be read"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("name", ["a.b", "xn--bcher-kva.example", "1.2.example"])
+def test_domain_names(name: str) -> None:
+    assert DOMAIN.match(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "a..b", "-a.b", "a.b-", "a_b.c", "A.b", "../x.y", "a.b\n", "a/b.c", "a" * 64 + ".b"]
+)
+def test_no_domain_names(name: str) -> None:
+    assert not DOMAIN.match(name)

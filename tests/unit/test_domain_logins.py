@@ -1,0 +1,191 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""One table of logins in three forms. That the daemons read them is tested in tests/integration/signer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sendyard.mail.plugins.module_utils import domain_logins
+from ansible_collections.sendyard.mail.plugins.module_utils.domain_logins import LoginError, Outcome, Places
+from ansible_collections.sendyard.mail.plugins.module_utils.host.command import Result
+
+HASHES = {
+    "app@acme.example": "{SSHA512}AAAA",
+    "api@acme.example": "{SSHA512}BBBB",
+    "app@globex.example": "{SSHA512}CCCC",
+}
+OWNED = {
+    "mx1.yard.example": [],
+    "acme.example": ["api@acme.example", "app@acme.example"],
+    "news.globex.example": ["app@globex.example"],
+}
+
+
+def table(
+    owned: Mapping[str, list[str]] = OWNED, hashes: Mapping[str, str] = HASHES, kept: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A host's table."""
+    domains = {name: {"logins": logins, "record_settings": ""} for name, logins in owned.items()}
+    used = {login for logins in owned.values() for login in logins}
+    return {"kept": list(kept), "domains": domains, "logins": {name: hashes[name] for name in sorted(used)}}
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """A host of the test's own, on which postmap copies."""
+
+    def postmap(argv: list[str], **_: Any) -> Result:
+        source = Path(argv[-1].removeprefix("lmdb:"))
+        source.with_name(f"{source.name}.lmdb").write_bytes(source.read_bytes())
+        return Result(tuple(argv), 0, "", "")
+
+    monkeypatch.setattr(domain_logins, "run", postmap)
+    monkeypatch.setattr(domain_logins.files, "owner_id", lambda _: os.geteuid())
+    monkeypatch.setattr(domain_logins.files, "group_id", lambda _: os.getegid())
+    return Places(tmp_path / "owners", tmp_path / "logins", tmp_path / "sender_login", tmp_path / "state")
+
+
+def apply(places: Places, said: Mapping[str, Any], *, dry: bool = False) -> Outcome:
+    """Apply table `said`."""
+    return domain_logins.apply(said, places, dry=dry)
+
+
+def contents(places: Places) -> dict[str, str]:
+    """Every file that a daemon reads."""
+    paths = [*places.owners.glob("*"), places.passwords, places.senders, places.compiled]
+    return {path.name: path.read_text() for path in paths if path.is_file()}
+
+
+def test_the_three_forms_say_the_same(places: Places) -> None:
+    outcome = apply(places, table())
+    assert outcome.changed
+    assert outcome.total == 3
+    assert contents(places) == {
+        "acme.example": "api@acme.example app@acme.example\n",
+        "news.globex.example": "app@globex.example\n",
+        "logins": "api@acme.example:{SSHA512}BBBB\napp@acme.example:{SSHA512}AAAA\napp@globex.example:{SSHA512}CCCC\n",
+        "sender_login": (senders := (
+            "@acme.example\tapi@acme.example, app@acme.example\n@news.globex.example\tapp@globex.example\n"
+        )),
+        "sender_login.lmdb": senders,
+    }  # fmt: skip
+
+
+def test_hashes_are_read_by_dovecot_only_and_owners_by_the_gate(places: Places) -> None:
+    apply(places, table())
+    assert places.passwords.stat().st_mode & 0o777 == 0o640
+    assert places.owners.stat().st_mode & 0o777 == 0o755
+    assert (places.owners / "acme.example").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_second_run_changes_nothing_and_reads_no_file(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply(places, table())
+    times = {path: path.stat().st_mtime_ns for path in places.owners.parent.rglob("*")}
+    monkeypatch.setattr(domain_logins, "_read_passwords", None)
+    again = apply(places, table())
+    assert not again.changed
+    assert again.total == 3
+    assert {path: path.stat().st_mtime_ns for path in places.owners.parent.rglob("*")} == times
+
+
+def test_only_what_changed_is_written(places: Places) -> None:
+    apply(places, table())
+    before = (places.owners / "acme.example").stat().st_ino
+    outcome = apply(places, table({**OWNED, "new.example": ["app@acme.example"]}))
+    assert (outcome.domains, outcome.passwords, outcome.repaired) == (("new.example",), (), False)
+    assert (places.owners / "new.example").read_text() == "app@acme.example\n"
+    assert (places.owners / "acme.example").stat().st_ino == before
+
+
+def test_a_domain_that_left_has_no_owner_and_its_login_is_not_known(places: Places) -> None:
+    apply(places, table())
+    outcome = apply(places, table({"acme.example": OWNED["acme.example"]}))
+    assert outcome.domains == ("news.globex.example",)
+    assert outcome.passwords == ("app@globex.example",)
+    assert not any("globex" in name + text for name, text in contents(places).items())
+
+
+def test_a_new_password_is_one_change(places: Places) -> None:
+    apply(places, table())
+    outcome = apply(places, table(hashes={**HASHES, "app@acme.example": "{SSHA512}DDDD"}))
+    assert (outcome.domains, outcome.passwords) == ((), ("app@acme.example",))
+    assert "{SSHA512}DDDD" in contents(places)["logins"]
+
+
+def test_dovecot_sees_two_changes_within_a_second(places: Places) -> None:
+    apply(places, table())
+    first = int(places.passwords.stat().st_mtime)
+    apply(places, table(hashes={**HASHES, "app@acme.example": "{SSHA512}DDDD"}))
+    assert int(places.passwords.stat().st_mtime) != first
+
+
+def test_a_domain_whose_file_is_at_fault_keeps_its_logins(places: Places) -> None:
+    apply(places, table())
+    before = contents(places)
+    outcome = apply(places, table({"acme.example": OWNED["acme.example"]}, kept=("news.globex.example",)))
+    assert not outcome.domains
+    assert not outcome.passwords
+    assert contents(places) == before
+
+
+@pytest.mark.parametrize("harm", ["owner edited", "owner added", "owner removed", "logins edited", "map removed"])
+def test_what_somebody_else_wrote_is_mended(places: Places, harm: str) -> None:
+    apply(places, table())
+    before = contents(places)
+    owner = places.owners / "acme.example"
+    time.sleep(0.01)
+    if harm == "owner edited":
+        owner.write_text("app@globex.example\n")
+    elif harm == "owner added":
+        (places.owners / "other.example").write_text("app@globex.example\n")
+    elif harm == "owner removed":
+        owner.unlink()
+    elif harm == "logins edited":
+        places.passwords.write_text("evil@acme.example:{SSHA512}EEEE\n")
+    else:
+        places.compiled.unlink()
+    assert apply(places, table(), dry=True).changed
+    assert apply(places, table()).repaired
+    assert contents(places) == before
+    assert not apply(places, table()).changed
+
+
+def test_check_mode_tells_and_writes_nothing(places: Places) -> None:
+    outcome = apply(places, table(), dry=True)
+    assert outcome.domains == ("acme.example", "news.globex.example")
+    assert list(places.owners.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("owned", "hashes"),
+    [
+        ({"../x.example": ["app@acme.example"]}, HASHES),
+        ({"acme.example": ["app@acme.example root@x.example"]}, {"app@acme.example root@x.example": "{SSHA512}A"}),
+        ({"acme.example": ["app:x@acme.example"]}, {"app:x@acme.example": "{SSHA512}A"}),
+        ({"acme.example": ["APP@acme.example"]}, {"APP@acme.example": "{SSHA512}A"}),
+        ({"acme.example": ["app@acme.example"]}, {"app@acme.example": "{SSHA512}A\nroot:{PLAIN}x"}),
+        ({"acme.example": ["app@acme.example"]}, {"app@acme.example": "{SSHA512}A:0:0"}),
+        ({"acme.example": ["app@acme.example"]}, {"app@acme.example": "secret"}),
+    ],
+)
+def test_what_would_end_a_line_or_a_field_is_refused(
+    places: Places, owned: dict[str, list[str]], hashes: dict[str, str]
+) -> None:
+    with pytest.raises(LoginError):
+        apply(places, table(owned, hashes))
+    assert list(places.owners.parent.iterdir()) == []
+
+
+def test_ten_thousand_domains_cost_a_no_change_run_less_than_half_a_second(places: Places) -> None:
+    names = [f"d{number}.example" for number in range(10_000)]
+    said = table({name: [f"app@{name}"] for name in names}, {f"app@{name}": "{SSHA512}AAAA" for name in names})
+    apply(places, said)
+    start = time.process_time()
+    assert not apply(places, said).changed
+    assert time.process_time() - start < 0.5

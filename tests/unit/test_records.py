@@ -1,0 +1,68 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""The records of a server and a domain, and what becomes of earlier ones."""
+
+from __future__ import annotations
+
+from ansible_collections.sendyard.mail.plugins.module_utils import records
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import model
+
+ADDRESSES = ["10.9.1.1", "fd00:9::1"]
+HOST = ("mx1.yard.example", ADDRESSES, "mx1-1", "AAAA", "bounces.mx1.yard.example")
+
+
+def table(made: list[records.Record]) -> dict[tuple[str, str], list[str]]:
+    return {(record["name"], record["type"]): record["values"] for record in made}
+
+
+def test_a_server_is_known_both_ways_and_sends_alone_from_its_names() -> None:
+    made = records.host_records(*HOST, subject="mx1", credential="ours")
+    assert table(made) == {
+        ("mx1.yard.example", "A"): ["10.9.1.1"],
+        ("mx1.yard.example", "AAAA"): ["fd00:9::1"],
+        ("mx1.yard.example", "MX"): ["10 mx1.yard.example."],
+        ("mx1.yard.example", "TXT"): ["v=spf1 ip4:10.9.1.1 ip6:fd00:9::1 -all"],
+        ("bounces.mx1.yard.example", "MX"): ["10 mx1.yard.example."],
+        ("bounces.mx1.yard.example", "TXT"): ["v=spf1 ip4:10.9.1.1 ip6:fd00:9::1 -all"],
+        ("mx1-1._domainkey.mx1.yard.example", "TXT"): ["v=DKIM1; k=rsa; p=AAAA"],
+        ("_dmarc.mx1.yard.example", "TXT"): ["v=DMARC1; p=reject"],
+        ("1.1.9.10.in-addr.arpa", "PTR"): ["mx1.yard.example."],
+        ("1.0.0.0." + "0.0.0.0." * 4 + "0.0.0.0.9.0.0.0.0.0.d.f.ip6.arpa", "PTR"): ["mx1.yard.example."],
+    }
+    assert {(record["subject"], record["credential"]) for record in made} == {("mx1", "ours")}
+
+
+def test_the_ptr_is_published_only_by_those_who_may() -> None:
+    for ptr, mode in [(False, "manual"), (True, "own")]:
+        made = records.host_records(*HOST, subject="mx1", credential="ours", ptr=ptr)
+        assert {record["mode"] for record in made if record["type"] == "PTR"} == {mode}
+
+
+def test_a_domain_gets_a_key_a_policy_and_our_addresses() -> None:
+    made = records.domain_records(
+        "acme.example", "mx1-1", "AAAA", ADDRESSES, dmarc_rua="mailto:d@acme.example", credential="theirs"
+    )
+    assert table(made) == {
+        ("acme.example", "TXT"): ["ip4:10.9.1.1", "ip6:fd00:9::1"],
+        ("mx1-1._domainkey.acme.example", "TXT"): ["v=DKIM1; k=rsa; p=AAAA"],
+        ("_dmarc.acme.example", "TXT"): ["v=DMARC1; p=none; rua=mailto:d@acme.example"],
+    }
+    assert [record["mode"] for record in made] == ["spf", "own", "own"]
+    assert {record["subject"] for record in made} == {"acme.example"}
+
+
+def test_a_key_that_is_not_known_is_not_revoked() -> None:
+    made = records.domain_records("acme.example", "mx1-1", "", ADDRESSES, credential="theirs")
+    assert table(made)[("mx1-1._domainkey.acme.example", "TXT")] == []
+
+
+def test_every_record_is_one() -> None:
+    for record in records.host_records(*HOST, subject="mx1", credential="ours"):
+        assert model.parse_record(record).says_something
+
+
+def test_what_was_is_remembered_and_what_is_left_is_named() -> None:
+    then = records.domain_records("acme.example", "mx1-1", "AAAA", ["10.9.1.1", "10.9.1.2"], credential="theirs")
+    now = records.domain_records("acme.example", "mx1-2", "BBBB", ["10.9.1.2"], credential="theirs")
+    assert records.remembering(now, then)[0]["was"] == ["ip4:10.9.1.1"]
+    assert [record["name"] for record in records.abandoned(now, then)] == ["mx1-1._domainkey.acme.example"]

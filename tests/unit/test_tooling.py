@@ -1,0 +1,178 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""The test runner itself: what it counts, and that nothing hides behind a stage that failed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from programs import ROOT
+from tools import junit, stages
+from tools.stages import Runner, Stage
+
+SECONDS = 20.0
+
+
+@pytest.fixture(autouse=True)
+def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Reports of these stages go to a directory of their own."""
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    monkeypatch.setattr(stages, "REPORTS", tmp_path / "reports")
+    return tmp_path / "reports"
+
+
+def shell(name: str, script: str, **options: object) -> Stage:
+    """A stage of one shell command."""
+    return Stage(name, (("sh", "-c", script),), SECONDS, **options)  # type: ignore[arg-type]
+
+
+def test_a_failed_stage_hides_none_after_it(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runner = Runner()
+    runner.run_all((shell("one", "echo broken >&2; exit 3"), shell("two", "true")))
+    assert [outcome.verdict for outcome in runner.outcomes.values()] == ["failed", "passed"]
+    assert "broken" in capsys.readouterr().out
+    assert "exit code 3" in (reports / "one.xml").read_text()
+    assert runner.failed
+
+
+def test_a_stage_is_left_out_and_named_where_what_it_needs_failed() -> None:
+    runner = Runner()
+    runner.run_all((shell("lab", "false"), shell("converge", "true", needs="lab"), shell("idle", "true")))
+    assert [outcome.verdict for outcome in runner.outcomes.values()] == ["failed", "skipped", "passed"]
+    assert list(stages.summary(runner.outcomes.values()))[-1] == "1 passed, 2 failed"
+
+
+def test_the_later_commands_of_a_stage_do_not_run_after_one_failed(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    Runner().run(Stage("both", (("false",), ("touch", str(mark))), SECONDS))
+    assert not mark.exists()
+
+
+def test_a_stage_that_hangs_is_ended_with_all_that_it_started() -> None:
+    started = time.monotonic()
+    outcome = Runner().run(Stage("hangs", (("sh", "-c", "sleep 60 & wait"),), 0.5))
+    assert outcome.verdict == "failed"
+    assert "not done within" in outcome.why
+    assert time.monotonic() - started < SECONDS
+
+
+def test_what_is_under_way_is_interrupted_like_ctrl_c(tmp_path: Path) -> None:
+    cleaned = tmp_path / "cleaned"
+    runner = Runner()
+    stage = shell("long", f"trap 'touch {cleaned}; exit 1' INT; touch {tmp_path}/ready; while :; do sleep 0.1; done")
+    thread = threading.Thread(target=runner.run, args=(stage,))
+    thread.start()
+    ends = time.monotonic() + SECONDS
+    while not (tmp_path / "ready").exists():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    runner.stop()
+    thread.join(SECONDS)
+    assert cleaned.exists()
+
+
+def test_tests_are_counted_case_by_case(tmp_path: Path) -> None:
+    report = tmp_path / "some.xml"
+    report.write_text(
+        '<testsuites><testsuite tests="4"><testcase name="a"/><testcase name="b"><failure/></testcase>'
+        '<testcase name="c"><error/></testcase><testcase name="d"><skipped/></testcase></testsuite></testsuites>'
+    )
+    assert junit.count(report) == junit.Counts(passed=1, failed=2, skipped=1)
+
+
+def test_a_command_that_fails_without_a_failed_test_counts_as_one(reports: Path) -> None:
+    reports.mkdir()
+    script = f"echo '<testsuite><testcase name=\"a\"/></testsuite>' >{reports}/odd.xml; exit 4"
+    outcome = Runner().run(shell("odd", script, junit=True))
+    assert outcome.counts == junit.Counts(failed=1)
+
+
+def test_a_report_that_its_writer_did_not_finish_counts_as_one_failure(reports: Path) -> None:
+    reports.mkdir()
+    outcome = Runner().run(shell("torn", f"echo '<testsuite><testca' >{reports}/torn.xml; exit 1", junit=True))
+    assert outcome.counts == junit.Counts(failed=1)
+
+
+def test_tests_that_leave_no_report_did_not_pass() -> None:
+    assert Runner().run(shell("silent", "true", junit=True)).verdict == "failed"
+
+
+def test_colours_do_not_break_the_report(reports: Path) -> None:
+    Runner().run(shell("red", r"printf '\033[31mred\033[0m'; exit 1"))
+    assert junit.count(reports / "red.xml") == junit.Counts(failed=1)
+
+
+def test_make_help_names_every_target() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    said = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=True
+    ).stdout
+    assert targets == set(re.findall(r"^  make ([a-z-]+)", said, re.MULTILINE))
+
+
+@pytest.mark.parametrize("packages", ["lab/packages", "tests/packages"])
+def test_lists_of_packages_are_sorted_and_hold_nothing_twice(packages: str) -> None:
+    lines = [line for line in (ROOT / packages).read_text().splitlines() if not line.startswith("#")]
+    assert lines == sorted(set(lines))
+
+
+@pytest.mark.parametrize("name", ["dev", "run"])
+def test_requirements_are_pinned_by_hash_and_name_no_index(name: str) -> None:
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    assert not re.search(r"^--|https?://", text, re.MULTILINE)
+    pinned = re.findall(r"^[a-z0-9._-]+(?:\[[a-z,]+\])?==\S+ \\$", text, re.MULTILINE | re.IGNORECASE)
+    named = re.findall(r"^[a-z0-9._-]+", text, re.MULTILINE | re.IGNORECASE)
+    assert len(pinned) == len(named) > 0
+
+
+def bootstrap(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a copy of script/bootstrap that wants a package which no machine has."""
+    for name in ("script", "lab", "tests", "requirements"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lab/packages").write_text("sendyard-no-such-package\n")
+    (tmp_path / "tests/packages").write_text("")
+    (tmp_path / "requirements/dev.txt").write_text("")
+    copy = tmp_path / "script/bootstrap"
+    copy.write_text((ROOT / "script/bootstrap").read_text())
+    return subprocess.run(
+        ["bash", copy],
+        env={"PATH": os.environ["PATH"], **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        user="nobody" if os.geteuid() == 0 else None,
+    )
+
+
+def test_bootstrap_names_what_is_missing_where_it_may_not_install(tmp_path: Path) -> None:
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        directory.chmod(0o755)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "sed", "tr", "sort", "comm", "dpkg-query", "mktemp", "awk"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    said = bootstrap(tmp_path, PATH=str(tools))
+    assert said.returncode == 1
+    assert "sendyard-no-such-package" in said.stderr
+    assert "apt-get install" in said.stderr
+
+
+def test_bootstrap_says_so_where_the_machine_is_no_debian(tmp_path: Path) -> None:
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        directory.chmod(0o755)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "sed", "tr"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    said = bootstrap(tmp_path, PATH=str(tools))
+    assert said.returncode == 1
+    assert "not a Debian" in said.stderr
+    assert "sendyard-no-such-package" in said.stderr
