@@ -93,9 +93,11 @@ def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
     domains = sorted(name for name in after.keys() | before.keys() if after.get(name) != before.get(name))
     passwords = sorted(login for login in hashes.keys() | known.keys() if hashes.get(login) != known.get(login))
     if not dry:
-        _write_owners(after, domains if untouched else after.keys(), places.owners)
-        _write_senders(after, places)
-        _write_passwords(hashes, places)
+        if domains or not untouched:
+            _write_owners(after, domains if untouched else after.keys(), places.owners)
+            _write_senders(after, places)
+        if passwords or not untouched:
+            _write_passwords(hashes, places)
         remembered = {"digest": digest, "stamp": _stamp(places), "domains": after, "total": len(hashes)}
         write_state(STATE, remembered, places.state)
     return Outcome(tuple(domains), tuple(passwords), not untouched, len(hashes), digest)
