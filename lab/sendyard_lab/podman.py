@@ -14,7 +14,7 @@ from sendyard_lab.shell import LabError, run
 from sendyard_lab.slice import GATEWAY, Slice
 
 LABEL = "sendyard.lab"
-# Enough for systemd, nftables and a provisioner. Never SYS_TIME nor --privileged: the clock is the whole machine's.
+# Enough for systemd, nftables and a provisioner. Never the right to set the clock: it is the whole machine's.
 CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_PTRACE"
 CAP_SYS_RESOURCE = 24
 
