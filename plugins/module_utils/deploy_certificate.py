@@ -379,13 +379,14 @@ def main() -> int:
         outcome = deploy_renewed(layout)
         for path in outcome.replaced:
             pair = live_pair(path.stem, layout)
-            print(f"{path}: {describe(read_certificate(pair.chain[0], str(path))) if pair else 'removed'}")
+            shown = describe(read_certificate(pair.chain[0], str(path))) if pair else "removed"
+            sys.stdout.write(f"{path}: {shown}\n")
     except (SendyardError, OSError) as error:
-        print(f"sendyard: the renewed certificate is not in use: {error}", file=sys.stderr)
+        sys.stderr.write(f"sendyard: the renewed certificate is not in use: {error}\n")
         return 1
-    print(f"reloaded: {', '.join(outcome.reloaded) or 'nothing'}")
+    sys.stdout.write(f"reloaded: {', '.join(outcome.reloaded) or 'nothing'}\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -165,7 +165,7 @@ def _read_passwords(path: Path) -> dict[str, str]:
     """The logins that Dovecot knows, with their hashes."""
     there = files.read(path, sensitive=True)
     lines = there.content.decode().splitlines() if there is not None else []
-    return {login: hashed for login, _, hashed in (line.partition(":") for line in lines)}
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def _stamp(places: Places) -> str:

@@ -62,7 +62,7 @@ def inspect(*, addresses: Sequence[str], packages: Iterable[str], port25_targets
 def os_release(text: str) -> dict[str, str]:
     """Return the fields of os-release(5), without their quotes."""
     fields = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {name: value.strip("\"'") for name, _, value in fields}
+    return {name: value.strip("\"'") for name, equals, value in fields}
 
 
 def held_addresses() -> set[str]:
@@ -87,7 +87,7 @@ def listeners() -> Iterator[tuple[int, str]]:
     """
     for line in _output(["ss", "-Hltnp"]).splitlines():
         columns = line.split()
-        address, _, port = columns[3].rpartition(":")
+        address, port = columns[3].rsplit(":", 1)
         if address.strip("[]").partition("%")[0] in {"127.0.0.1", "::1"}:
             continue
         processes = re.findall(r'\("([^"]+)",pid=', line)

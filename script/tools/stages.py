@@ -75,6 +75,8 @@ class Runner:
     """Runs stages, remembers what became of each, and can stop what is under way."""
 
     def __init__(self) -> None:
+        # A shell that puts a command into the background has it ignore Ctrl-C; so would all that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.outcomes: dict[str, Outcome] = {}
         self._running: set[subprocess.Popen[bytes]] = set()
         self._printing = threading.Lock()

@@ -82,7 +82,7 @@ def run(
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        _, err = process.communicate()
+        err = process.communicate()[1]
         said = err.decode(errors="replace").strip()[-1000:]
         raise CommandError(f"{' '.join(words[:3])} did not end within {deadline:g} s and was killed. {said}") from None
     return Result(words, process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))

@@ -65,6 +65,6 @@ def ask(server: str, name: str, kind: str, *, deadline: float, port: int = 53) -
             time.sleep(min(0.2, max(0.0, end - time.monotonic())))  # a refused port answers at once
             continue
         if len(reply) >= 12 and reply[:2] == query[:2] and reply[2] & 0x80:
-            flags, _, records = struct.unpack("!HHH", reply[2:8])
+            flags, records = struct.unpack("!H2xH", reply[2:8])
             return Answer(RCODES.get(flags & 0xF, str(flags & 0xF)), bool(flags & 0x20), records)
     raise DnsError(f"{server} port {port} did not answer for {name} {kind} within {deadline:g} s ({problem}).")

@@ -102,7 +102,7 @@ def parse_master(text: str) -> list[Service]:
                 "private unpriv chroot wakeup maxproc command."
             )
         name, kind, private, unprivileged, chroot, wakeup, maxproc, rest = fields
-        command, _, arguments = rest.partition(" ")
+        command, _blank, arguments = rest.partition(" ")
         services.append(
             Service(
                 name=name,
@@ -129,13 +129,13 @@ def _overrides(arguments: str) -> Iterator[tuple[str, str]]:
             setting = next(words, "")
             if setting.startswith("{") and setting.endswith("}"):
                 setting = setting[1:-1]
-            name, _, value = setting.partition("=")
+            name, _equals, value = setting.partition("=")
             yield name.strip(), value.strip()
 
 
 def with_settings(text: str, changes: Mapping[str, str]) -> str:
     """`main.cf` text with the lines of `changes`' names dropped and the new values at its end."""
-    kept = [line for _, line in logical_lines(text) if line.partition("=")[0].strip() not in changes]
+    kept = [line for number, line in logical_lines(text) if line.partition("=")[0].strip() not in changes]
     return "\n".join([*kept, *(f"{name} = {value}" for name, value in changes.items())]) + "\n"
 
 

@@ -66,7 +66,7 @@ def inspect(directory: Path) -> Inspected:
     defaults = run(["postconf", "-d"], deadline=20)
     overrides: dict[str, dict[str, str]] = {}
     for label, value in _pairs(expanded.stdout):
-        service, _, name = label.rpartition("/")
+        service, name = label.rsplit("/", 1)
         overrides.setdefault(service, {})[name] = value
     return Inspected(
         main=main,
@@ -119,10 +119,9 @@ def _places(found: Inspected) -> Iterator[tuple[str, str, str]]:
 def _with_line(complaint: str, found: Inspected) -> str:
     """A complaint of postconf with the line of main.cf that it means, where it names a parameter set there."""
     for kind in ("unused parameter: ", "undefined parameter: "):
-        _, is_one, name = complaint.partition(kind)
-        if not is_one:
+        if kind not in complaint:
             continue
-        name = name.partition("=")[0]
+        name = complaint.split(kind, 1)[1].partition("=")[0]
         users = [
             where
             for where, text in _written(found)

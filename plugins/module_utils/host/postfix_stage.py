@@ -79,7 +79,7 @@ def linked_sockets(main: str, master: str) -> set[Path]:
 def _free_ports(count: int) -> list[int]:
     """`count` TCP ports of 127.0.0.1 that are free now."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        sockets = [stack.enter_context(socket.socket()) for number in range(count)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]

@@ -17,7 +17,7 @@ try:
 except ImportError:  # said by `Names`, to the one who needs it
     dns = None  # type: ignore[assignment]
 
-TxtLookup = Callable[[str], bytes | None]
+TxtLookup = Callable[[str], "bytes | None"]
 
 
 class NamesError(SendyardError):

@@ -96,7 +96,9 @@ def acme_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcmeServer
             ["pebble", "-config", str(directory / "pebble.json"), "-dnsserver", f"127.0.0.1:{dns}"],
         ):
             log = stack.enter_context((directory / f"{argv[0]}.log").open("wb"))
-            environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+            # By default it validates a name that it validated before only every other time.
+            quirks = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
+            environment = {**os.environ, **quirks}
             process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
             stack.callback(process.wait, 10)
             stack.callback(process.terminate)

@@ -19,7 +19,7 @@ import render
 from hypothesis import given
 from hypothesis import strategies as st
 
-SCRIPT = render.ROLES / "postfix/files/sendyard-mail"
+SCRIPT = render.ROLES / "postfix/files/sendyard_mail.py"
 DAY = 86400
 NOW = 1_000 * DAY
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from ...errors import SendyardError
 from .. import files, systemd
@@ -29,7 +29,7 @@ COMMON_PATHS = (
 )
 ACTIVATE: Literal["activate"] = "activate"  # the step of a swap at which the daemons take up what was written so far
 PROBE: Literal["probe"] = "probe"  # the step at which the live service must answer
-Step = FileSpec | Literal["activate", "probe"]
+Step: TypeAlias = "FileSpec | Literal['activate', 'probe']"
 
 
 class SettingsError(SendyardError):
