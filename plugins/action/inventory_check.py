@@ -32,14 +32,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         said, faults = self._settings(variables)
         found = Inventory((), ())
         if not faults:  # what follows relies on the types
-            faults += [*setting_faults(said), *_parsed_by_ansible(said, variables)]
+            faults += [_placed(fault, variables) for fault in setting_faults(said)]
+            faults += _parsed_by_ansible(said, variables)
             found = owner.domain_inventory(said, variables)
         faults += _unknown(variables)
         result.update(
             changed=False,
             faults=faults,
             bind_addresses=[] if faults else list(owner.bind_addresses(said)),
-            ansible_facts={"sendyard_domain_faults": [asdict(fault) for fault in found.faults]},
+            ansible_facts={"sendyard_domain_faults": [asdict(fault) | {"left_alone": True} for fault in found.faults]},
         )
         return result
 
@@ -77,6 +78,12 @@ def _readable(message: str, said: Mapping[str, Any]) -> str:
         if name in message:
             return f"{name}{_where(name, said[name])}: {message}"
     return message
+
+
+def _placed(fault: str, variables: Mapping[str, Any]) -> str:
+    """Put the place of a variable behind its name, with which the fault begins."""
+    name, colon, rest = fault.partition(":")
+    return f"{name}{_where(name, variables.get(name))}{colon}{rest}"
 
 
 def _where(name: str, value: Any) -> str:

@@ -21,13 +21,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         faults = list(self._task.args.get("faults") or ())
         said = owner.settings(variables, self._templar, lenient=True)  # what is missing is a fault already
         faults += host_faults(variables["ansible_facts"]["sendyard"], said)
-        domain_faults = list(variables.get("ansible_facts", {}).get("sendyard_domain_faults") or ())
+        domain_faults = owner.domain_faults(variables)
         for subject, state in (self._task.args.get("zones") or {}).items():
             if not state.get("ok"):
                 if subject == variables["inventory_hostname"]:
                     faults.append(state["error"])
                 elif not any(fault["subject"] == subject for fault in domain_faults):
-                    domain_faults.append({"subject": subject, "message": state["error"]})
+                    domain_faults.append({"subject": subject, "message": state["error"], "left_alone": True})
         result.update(changed=False, ansible_facts={"sendyard_domain_faults": domain_faults})
         if faults:
             name = variables["inventory_hostname"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
@@ -18,11 +19,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result: dict[str, Any] = super().run(tmp, variables)
         subjects = self._task.args["subjects"]
         waiting = self._task.args["waiting"]
-        faults = list(variables.get("ansible_facts", {}).get("sendyard_domain_faults") or ())
+        faults = owner.domain_faults(variables)
         own = variables["inventory_hostname"]
         for subject, state in sorted(subjects.items()):
             if not state["ok"] and subject != own and not any(fault["subject"] == subject for fault in faults):
-                faults.append({"subject": subject, "message": state["error"]})
+                faults.append({"subject": subject, "message": state["error"], "left_alone": False})
         result.update(
             changed=False,
             published=[

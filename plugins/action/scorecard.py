@@ -97,11 +97,7 @@ def _host(directory: Path, name: str, variables: Mapping[str, Any], *, check_mod
 def judge(directory: Path, variables: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Write scorecard.json, print the table, and fail where a host would be rejected or a domain is at fault."""
     names = list(variables["ansible_play_hosts_all"])
-    faults = [
-        fault
-        for name in names
-        for fault in variables["hostvars"][name].get("ansible_facts", {}).get("sendyard_domain_faults") or ()
-    ]
+    faults = [fault for name in names for fault in owner.domain_faults(variables["hostvars"][name])]
     hosts = [_host(directory, name, variables, check_mode=check_mode) for name in names]
     report = scorecard.report_from(hosts, faults, _now())
     if not check_mode:

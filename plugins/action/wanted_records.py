@@ -29,7 +29,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         pending: Mapping[str, Mapping[str, Any]] = self._task.args.get("pending") or {}
         part = self._task.args.get("part", "changed")
         name = variables["inventory_hostname"]
-        served = [d for d in owner.domain_inventory(said, variables).domains if name in d.servers]
+        served = [domain for domain in owner.domains_in_order(said, variables) if name in domain.servers]
         if part == "zones":
             known = variables["ansible_facts"]["sendyard"]["domains_digest"]
             if known == domains.digest(owner.table(said, variables)):

@@ -38,7 +38,7 @@ bind_addresses:
   type: list
   elements: str
 ansible_facts:
-  description: One fact, C(sendyard_domain_faults), a list of subject and message.
+  description: One fact, C(sendyard_domain_faults), a list of subject, message and left_alone.
   returned: always
   type: dict
 """

@@ -72,13 +72,32 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
     return domain_files.check_references(found, directory, senders=senders, credentials=tuple(said["dns_credentials"]))
 
 
+def domain_faults(task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the run has found wrong with single domains so far.
+
+    Each fault has `subject`, `message` and `left_alone`: true where it was found before any change (in the domain's
+    file, in its zone), so that the hosts keep of the domain what they have.
+    """
+    return list(task_vars.get("ansible_facts", {}).get("sendyard_domain_faults") or ())
+
+
+def domains_in_order(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> list[domains.Domain]:
+    """Return the domains to serve: those that are not to be left alone."""
+    refused = _left_alone(task_vars)
+    return [domain for domain in domain_inventory(said, task_vars).domains if domain.name not in refused]
+
+
+def _left_alone(task_vars: Mapping[str, Any]) -> set[str]:
+    return {fault["subject"] for fault in domain_faults(task_vars) if fault["left_alone"]}
+
+
 def table(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
     """Return the compiled table of the domains of the task's host."""
-    found = domain_inventory(said, task_vars)
+    faults = domain_inventory(said, task_vars).faults
     return domains.compile_table(
         host(task_vars["inventory_hostname"], said),
-        found.domains,
-        [fault.subject for fault in found.faults],
+        domains_in_order(said, task_vars),
+        sorted({fault.subject for fault in faults} | _left_alone(task_vars)),
         dmarc_policy=said["dmarc_policy"],
         dmarc_rua=said["dmarc_rua"],
     )

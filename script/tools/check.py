@@ -14,7 +14,7 @@ PYTHON = sys.executable
 # The slowest first, so that the short ones fill the gaps.
 STAGES = (
     Stage("ansible-lint", (("ansible-lint", "--offline", "--nocolor"),), 300),
-    pytest_stage("unit", "tests/unit", deadline=600),
+    pytest_stage("unit", "tests/unit", "--numprocesses=2", deadline=600),
     Stage("mypy", (("mypy", "-p", MODULE_UTILS, "-p", "sendyard", "-p", "sendyard_lab", "-p", "tools"),), 300),
     Stage("yamllint", (("yamllint", "--strict", "."),), 60),
     Stage("ruff", (("ruff", "check", "."), ("ruff", "format", "--check", ".")), 60),

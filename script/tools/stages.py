@@ -66,7 +66,7 @@ class Outcome:
 
 
 def pytest_stage(name: str, *paths: str, deadline: float, needs: str = "") -> Stage:
-    """The tests below `paths` as a stage."""
+    """The tests below `paths` as a stage. `paths` may hold options of pytest too."""
     command = (sys.executable, "-m", "pytest", "-q", *paths, f"--junitxml={REPORTS / name}.xml")
     return Stage(name, (command,), deadline, junit=True, needs=needs)
 

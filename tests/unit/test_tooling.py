@@ -7,8 +7,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 import threading
 import time
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,13 @@ def test_requirements_are_pinned_by_hash_and_name_no_index(name: str) -> None:
     assert len(pinned) == len(named) > 0
 
 
+def open_to_others(path: Path) -> None:
+    """Let a user who is not us reach a directory of a test."""
+    temporary = Path(tempfile.gettempdir())
+    for directory in takewhile(lambda above: above != temporary, (path, *path.parents)):
+        directory.chmod(0o755)
+
+
 def bootstrap(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a copy of script/bootstrap that wants a package which no machine has."""
     for name in ("script", "lab", "tests", "requirements"):
@@ -153,8 +162,7 @@ def bootstrap(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess
 
 
 def test_bootstrap_names_what_is_missing_where_it_may_not_install(tmp_path: Path) -> None:
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
+    open_to_others(tmp_path)
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("bash", "dirname", "sed", "tr", "sort", "comm", "dpkg-query", "mktemp", "awk"):
@@ -166,8 +174,7 @@ def test_bootstrap_names_what_is_missing_where_it_may_not_install(tmp_path: Path
 
 
 def test_bootstrap_says_so_where_the_machine_is_no_debian(tmp_path: Path) -> None:
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
+    open_to_others(tmp_path)
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("bash", "dirname", "sed", "tr"):
