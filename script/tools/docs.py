@@ -87,7 +87,7 @@ def variables_page(settings: Role) -> str:
         "# Settings",
         "",
         "What an inventory may say, all of it named `sendyard_*`; preflight refuses any other such name. The defaults",
-        "are in `roles/settings/defaults/main.yml`. What a role leaves to its own defaults (limits for one client, say)",
+        "are in `roles/settings/defaults/main.yml`. What a role leaves to its own defaults (limits for a client, say)",
         "is in its README, and may be set in an inventory too. This page is written by `script/docs`; do not edit it.",
         "",
         "## What only you know",
