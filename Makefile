@@ -3,7 +3,7 @@
 #
 # Each target is one script; the scripts say what they do while they do it, and install what the machine lacks.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down lab-up lab-down check test bench docs clean
+.PHONY: help demo demo-down lab-up lab-down check test drills bench docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ check:  ## style, types, documentation and unit tests, in under a minute
 
 test:  ## every check there is, in one exit code, with JUnit XML under reports/
 	@script/test
+
+drills:  ## the slow proofs: faults, kills and whole tables of cases, on throw-away hosts
+	@script/drills
 
 bench:  ## the measured figures, to reports/bench.json
 	@script/bench

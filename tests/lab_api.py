@@ -22,7 +22,10 @@ from typing import Any, TypeVar
 
 import dns.message
 import dns.query
+import dns.rcode
 import dns.rdatatype
+import dns.tsigkeyring
+import dns.update
 
 ROOT = Path(__file__).resolve().parent.parent
 LAB = ROOT / "lab" / "lab"
@@ -187,6 +190,14 @@ def ask(server: str, name: str, kind: str) -> list[str]:
     answer = dns.query.udp_with_fallback(query, address(server), timeout=5)[0]
     wanted = dns.rdatatype.from_text(kind)
     return sorted(record.to_text() for rrset in answer.answer if rrset.rdtype == wanted for record in rrset)
+
+
+def update(zone: str, change: Callable[[dns.update.UpdateMessage], None], *, secret: str = "") -> str:
+    """Send one dynamic update with the key of the run; the answer's rcode as text."""
+    secret = secret or (Path(info()["state"]) / "tsig").read_text().strip()
+    message = dns.update.UpdateMessage(zone, keyring=dns.tsigkeyring.from_text({"sendyard.": ("hmac-sha256", secret)}))
+    change(message)
+    return dns.rcode.to_text(dns.query.tcp(message, address("ns1"), timeout=5).rcode())
 
 
 @contextlib.contextmanager

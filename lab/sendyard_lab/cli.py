@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from sendyard_lab import info, life, podman
+from sendyard_lab import images, info, life, podman
 from sendyard_lab.hosts import HOSTS, Host
 from sendyard_lab.shell import LabError, run, wait_for
 from sendyard_lab.slice import Slice, slice_of
@@ -48,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("fault", help="break a host's network by an nft rule, in both directions; or clear it")
     one.add_argument("host", metavar="HOST", choices=HOSTS)
     one.add_argument("rule", metavar="'NFT RULE'|clear", help="for example: tcp dport 25 drop")
+    one = commands.add_parser(
+        "image", help="name the image of a bare host with a sender's packages; build it if need be"
+    )
+    one.add_argument("release", choices=("trixie", "bookworm"))
     return top
 
 
@@ -87,6 +91,10 @@ def run_command(arguments: argparse.Namespace, lab: Slice) -> int:
             _ssh(lab, arguments.host, *arguments.words)
         case "mail":
             _ssh(lab, "rx", "sudo", "lab-mail", *([shlex.quote(arguments.token)] if arguments.token else []))
+        case "image":
+            with _alone(lab):
+                images.build_missing(lab, f"sender-{arguments.release}")
+            print(images.image_name(f"sender-{arguments.release}"))
         case "fault":
             _fault(lab, arguments.host, arguments.rule)
     return 0
@@ -154,7 +162,10 @@ def _ssh(lab: Slice, host: str, *words: str) -> None:
 
 def _fault(lab: Slice, host: str, rule: str) -> None:
     """Add an nft rule to a host's network from outside, in a table of its own, or remove that table."""
-    enter = ["nsenter", "-t", podman.process(lab, host), "-n", "nft", "-f", "-"]
+    # By the host's own nft where it has one: another version's rules can be too new for the machine's.
+    own = run(["podman", "exec", lab.prefix + host, "sh", "-c", "command -v nft || :"]).strip()
+    outside = ["nsenter", "-t", podman.process(lab, host), "-n"]
+    enter = [*(["podman", "exec", "-i", lab.prefix + host] if own else outside), "nft", "-f", "-"]
     run(enter, stdin="table inet lab_fault\ndelete table inet lab_fault\n")
     if rule != "clear":
         chains = "".join(

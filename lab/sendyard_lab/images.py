@@ -36,6 +36,8 @@ INFRA_PACKAGES = (
     *("swaks", "libnet-ssleay-perl"),
 )
 INFRA_DAEMONS = ("knot", "named", "apt-cacher-ng", "postfix")
+SENDER_DAEMONS = ("certbot.timer", "dovecot", "opendkim", "postfix", "unbound")
+SENDER_PACKAGES_FILE = SETUP.parent.parent / "playbooks/vars/packages.yml"
 
 # A bare Debian server as a provider hands it over. Manuals and translations are left out to save build time.
 BASE_HOOKS = (
@@ -49,7 +51,23 @@ BASE_HOOKS = (
     # nothing may hold apt's lock at a moment of its own choice; the lab brings the host's key
     'chroot "$1" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer sshd-keygen.service',
 )
+# Postfix comes without a configuration: whose it is to be, is the host's affair.
+BUILD_LAYER = (
+    "export DEBIAN_FRONTEND=noninteractive; "
+    "echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections; "
+    "apt-get -qq update; apt-get -qq install --no-install-recommends {packages}; "
+    "systemctl -q disable {daemons}; apt-get clean; rm -rf /var/lib/apt/lists/*"
+)
 BASE_EXCLUDED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/info/*")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Packages on top of a bare release, whose daemons are not started at boot."""
+
+    release: str
+    packages: tuple[str, ...]
+    daemons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -90,35 +108,50 @@ def sources(suite: str, archive: str, security: str, *, signed_by: str) -> str:
     )
 
 
+def layer(name: str) -> Layer | None:
+    """What an image has on top of a release: the lab's servers ("infra"), or what a sender needs; else None."""
+    if name == "infra":
+        return Layer("trixie", INFRA_PACKAGES, INFRA_DAEMONS)
+    if name.startswith("sender-"):
+        # Of alternatives the first, as a run does. (Read as text: the system's Python need not have YAML.)
+        packages = re.findall(r"^  - ([a-z0-9.+-]+)", SENDER_PACKAGES_FILE.read_text(), re.MULTILINE)
+        return Layer(name.removeprefix("sender-"), tuple(packages), SENDER_DAEMONS)
+    return None
+
+
 def _recipe(name: str) -> str:
     """Everything that decides what is in an image."""
+    if upper := layer(name):
+        return "\n".join([_recipe(upper.release), name, *upper.packages, *upper.daemons, BUILD_LAYER])
     files = [path.read_text() for path in sorted((SETUP / "base").iterdir())]
-    parts = [name, *BASE_PACKAGES, *BASE_HOOKS, *BASE_EXCLUDED, *files]
-    if name == "infra":
-        parts += [*INFRA_PACKAGES, *INFRA_DAEMONS]
-    return "\n".join(parts)
+    return "\n".join([name, *BASE_PACKAGES, *BASE_HOOKS, *BASE_EXCLUDED, *files])
 
 
 def image_name(name: str) -> str:
-    """The full name of a base image ("trixie", "bookworm" or "infra")."""
+    """The full name of an image ("trixie", "bookworm", "infra", "sender-trixie" or "sender-bookworm")."""
     return f"{NAMESPACE}/{name}:{hashlib.sha256(_recipe(name).encode()).hexdigest()[:12]}"
 
 
-def build_missing(lab: Slice) -> None:
-    """Build the images that the store lacks: Debian 12 beside Debian 13 and what is built on it."""
-    missing = [name for name in ("trixie", "infra", "bookworm") if not image_exists(image_name(name))]
-    if not missing:
+def build_missing(lab: Slice, *names: str) -> None:
+    """Build those of the images, and of what they stand on, that the store lacks; each release beside the other."""
+    chains: dict[str, list[str]] = {}
+    for name in names:
+        upper = layer(name)
+        chain = chains.setdefault(upper.release if upper else name, [])
+        chain += [one for one in ((upper.release, name) if upper else (name,)) if one not in chain]
+    missing = [[name for name in chain if not image_exists(image_name(name))] for chain in chains.values()]
+    if not any(missing):
         return
     mirror = machine_mirror()
-    chains = [[name for name in missing if name != "bookworm"], [name for name in missing if name == "bookworm"]]
 
     def build(chain: list[str]) -> None:
         for name in chain:
             with step(f"image {name}"):
-                _build_infra(lab, mirror) if name == "infra" else _build_base(name, mirror)
+                upper = layer(name)
+                _build_layer(lab, mirror, name, upper) if upper else _build_base(name, mirror)
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(build, chains))
+        list(pool.map(build, missing))
 
 
 def _build_base(suite: str, mirror: Mirror) -> None:
@@ -140,31 +173,28 @@ def _build_base(suite: str, mirror: Mirror) -> None:
         podman("import", "--change", 'CMD ["/sbin/init"]', archive, image_name(suite), deadline=BUILD_SECONDS)
 
 
-def _build_infra(lab: Slice, mirror: Mirror) -> None:
-    """Put the packages of name servers, ACME server and receiver on top of Debian 13."""
-    script = (
-        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; "
-        f"apt-get -qq install --no-install-recommends {' '.join(INFRA_PACKAGES)}; "
-        f"systemctl -q disable {' '.join(INFRA_DAEMONS)}; apt-get clean; rm -rf /var/lib/apt/lists/*"
-    )
+def _build_layer(lab: Slice, mirror: Mirror, name: str, upper: Layer) -> None:
+    """Put packages on top of a release."""
+    script = BUILD_LAYER.format(packages=" ".join(upper.packages), daemons=" ".join(upper.daemons))
     with tempfile.TemporaryDirectory(prefix="sendyard-lab-") as directory:
         keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
         (Path(directory) / "build.sources").write_text(
-            sources("trixie", mirror.archive, mirror.security, signed_by=keyring)
+            sources(upper.release, mirror.archive, mirror.security, signed_by=keyring)
         )
         (Path(directory) / "build.conf").write_text("\n".join(mirror.options) + "\n")
-        name = lab.prefix + "build"
-        podman("rm", "-f", "-i", name)
+        container = f"{lab.prefix}build-{name}"
+        podman("rm", "-f", "-i", container)
         try:
             podman(
-                *("run", "--name", name, *limits(), "--network=host", "-v", f"{directory}:/etc/apt/sources.list.d:ro"),
+                *("run", "--name", container, *limits(), "--network=host"),
+                *("-v", f"{directory}:/etc/apt/sources.list.d:ro"),
                 *("-v", f"{directory}/build.conf:/etc/apt/apt.conf.d/99build:ro"),
-                *(image_name("trixie"), "sh", "-ec", script),
+                *(image_name(upper.release), "sh", "-ec", script),
                 deadline=BUILD_SECONDS,
             )
-            podman("commit", "-q", name, image_name("infra"), deadline=BUILD_SECONDS)
+            podman("commit", "-q", container, image_name(name), deadline=BUILD_SECONDS)
         finally:
-            podman("rm", "-f", "-i", name)
+            podman("rm", "-f", "-i", container)
 
 
 def remove_unused() -> list[str]:

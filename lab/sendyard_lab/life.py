@@ -52,7 +52,7 @@ def up(lab: Slice) -> None:
     with step("keys, logins and names"):
         state = generate(lab, [zones.key_file(zone) for zone in zones.zone_names(lab)])
         lab.sockets.mkdir(mode=0o700, exist_ok=True)
-    images.build_missing(lab)
+    images.build_missing(lab, *dict.fromkeys(host.image for host in HOSTS.values()))
     with step("network"):
         _prepare_machine(lab)
         podman.create_network(lab)
@@ -289,6 +289,7 @@ def reset(lab: Slice, host: Host | None, name: str) -> None:
         podman.prune_snapshots(lab)
         if saved:
             _create(lab, chosen, lambda one: saved[one.name])
+            _own_databases(lab, chosen)
     if host is None:
         _restore_state(lab, name)
     state = generate(lab, [zones.key_file(zone) for zone in zones.zone_names(lab)])
@@ -299,6 +300,18 @@ def reset(lab: Slice, host: Host | None, name: str) -> None:
         with step("zones, from ns1 to ns2"):
             _transfer_all(lab)
     _wait_until_served(lab, state, chosen)
+
+
+def _own_databases(lab: Slice, hosts: Iterable[Host]) -> None:
+    """Have the hosts' databases in their own layer, not in that of the image which they come from.
+
+    Whoever has a file of an image's layer open goes on reading that one when another process writes to it: a daemon
+    would not see what postmap writes.
+    """
+    with podman.mounted([lab.prefix + host.name for host in hosts]) as roots:
+        for root in roots.values():
+            for path in (root / "etc").rglob("*.lmdb"):
+                path.open("ab").close()
 
 
 def _transfer_all(lab: Slice) -> None:

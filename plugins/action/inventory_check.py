@@ -39,6 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result.update(
             changed=False,
             faults=faults,
+            msg="\n".join(f"{variables['inventory_hostname']}: {fault}" for fault in faults),
             bind_addresses=[] if faults else list(owner.bind_addresses(said)),
             ansible_facts={"sendyard_domain_faults": [asdict(fault) | {"left_alone": True} for fault in found.faults]},
         )

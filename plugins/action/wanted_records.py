@@ -33,12 +33,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if part == "zones":
             known = variables["ansible_facts"]["sendyard"]["domains_digest"]
             if known == domains.digest(owner.table(said, variables)):
-                served = []  # nothing changed since these domains were last published
+                result.update(changed=False)  # nothing changed since the last run, so this one will change no zone
+                return result
         elif part == "changed":
             served = [domain for domain in served if domain.name in pending]
         wanted = [*_host_records(name, said, pending), *_domain_records(served, said, pending)]
         if part != "zones":  # a key that the host did not tell is published already, or, in check mode, not made yet
-            wanted = [record for record in wanted if record["values"]]
+            wanted = [record for record in wanted if record["values"] or record["was"]]
         result.update(
             changed=False,
             file=_write(wanted),

@@ -162,9 +162,12 @@ class Holder:
     configured: tuple[str, ...]  # prints the files it reads, separated by commas or blanks
     running: tuple[str, ...]  # ends with 0 while it runs
     reload: tuple[str, ...]
+    configuration: Path = Path("/")  # not set up while this is not there
 
     def reads(self, path: Path) -> bool:
-        """True if it is configured to read the file at `path`; False where it is not installed."""
+        """True if it is configured to read the file at `path`; False where it is not installed, or not set up."""
+        if not self.configuration.exists():  # its programs would take a second each to say so
+            return False
         try:
             answer = run(self.configured, deadline=CONNECT_DEADLINE)
         except SendyardError:
@@ -185,6 +188,7 @@ POSTFIX = Holder(
     configured=("postconf", "-h", "smtpd_tls_chain_files"),
     running=("postfix", "status"),
     reload=("postfix", "reload"),
+    configuration=Path("/etc/postfix/main.cf"),
 )
 
 

@@ -67,7 +67,7 @@ class Outcome:
         return bool(self.made or self.moved or self.retired)
 
 
-def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bool) -> Outcome:
+def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bool, tell_all: bool = False) -> Outcome:
     """Give every domain of `table` a key; withdraw those of domains that left it, and all where the selector changed.
 
     A withdrawn key waits among the pending ones: a domain that comes back has the key that its record may still name.
@@ -75,6 +75,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
     Args:
         table: as `domains.read_table` returns it. Of its "kept" domains everything stays as it is.
         dry: say what would be done.
+        tell_all: count every key as pending, so that all are told and their records published anew.
 
     Raises:
         KeyFault: a domain's name is none, or a key file cannot be read.
@@ -104,7 +105,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
             for batch in _batches(names):
                 state.public.update(_at_once(work, batch, where))
                 state.write(where)
-    return _outcome(wanted, selector, state, signing.difference(gone), made=missing, retired=gone)
+    return _outcome(wanted, selector, state, signing.difference(gone), made=missing, retired=gone, tell_all=tell_all)
 
 
 def publish(
@@ -165,6 +166,7 @@ def _outcome(
     made: Sequence[str] = (),
     moved: Sequence[str] = (),
     retired: Sequence[str] = (),
+    tell_all: bool = False,
 ) -> Outcome:
     digests = {name: _digest(selector, state.public.get(name, ""), said) for name, said in wanted.items()}
     return Outcome(
@@ -179,7 +181,7 @@ def _outcome(
                 "earlier": state.addresses.get(name, []),
             }
             for name, digest in digests.items()
-            if state.published.get(name) != digest or name not in signing
+            if tell_all or state.published.get(name) != digest or name not in signing
         },
         total=len(wanted),
         digest=hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest(),

@@ -145,20 +145,18 @@ def _write_senders(after: Mapping[str, list[str]], places: Places) -> None:
     lines = "".join(f"@{name}\t{', '.join(logins)}\n" for name, logins in sorted(after.items()))
     files.write(files.FileSpec(places.senders, lines.encode(), 0o644))
     with tempfile.TemporaryDirectory() as directory:  # before Postfix has a configuration, postmap needs an empty one
-        (Path(directory) / "main.cf").touch()
+        empty = Path(directory) / "main.cf"
+        empty.touch()
+        files.settle(empty)
         argv = ["postmap", "-c", directory, f"lmdb:{places.senders}"]
         run(argv, deadline=SECONDS_TO_COMPILE).require("Compiling the map of senders")
 
 
 def _write_passwords(hashes: Mapping[str, str], places: Places) -> None:
     """Write Dovecot's passwd-file: after the others, so that no login is let in before it owns its domain."""
-    before = places.passwords.stat().st_mtime if places.passwords.exists() else 0.0
     lines = "".join(f"{login}:{hashed}\n" for login, hashed in sorted(hashes.items()))
-    files.write(files.FileSpec(places.passwords, lines.encode(), 0o640, "root", places.reader, sensitive=True))
-    after = places.passwords.stat()
-    if int(after.st_mtime) == int(before):
-        # Dovecot compares size and time in whole seconds: a second change within one second must not look the same.
-        os.utime(places.passwords, (after.st_atime, after.st_mtime + 1))
+    spec = files.FileSpec(places.passwords, lines.encode(), 0o640, "root", places.reader, sensitive=True)
+    files.write_noticed(spec)
 
 
 def _read_passwords(path: Path) -> dict[str, str]:

@@ -88,6 +88,7 @@ def compile_table(
     *,
     dmarc_policy: str = "none",
     dmarc_rua: str = "",
+    publishing: str = "",
 ) -> bytes:
     """Return the table of `host`: gzipped JSON, the same bytes for the same facts.
 
@@ -95,8 +96,9 @@ def compile_table(
         domains: the domains that are in order; those that do not name the host are left out.
         kept: domains whose files are at fault: what the host holds of them stays as it is.
         dmarc_policy, dmarc_rua: the owner's defaults for domains that say nothing.
+        publishing: a digest of how and where the host's own records are published.
 
-    The shape: {"format": 1, "host": {"name", "fqdn", "selector", "addresses"}, "kept": [domain, …],
+    The shape: {"format": 1, "host": {"name", "fqdn", "selector", "addresses"}, "publishing", "kept": [domain, …],
     "domains": {domain: {"logins": [username, …], "record_settings": digest}}, "logins": {username: hash}}.
     The host's own fully qualified name is one of the domains and has no logins.
     """
@@ -119,6 +121,7 @@ def compile_table(
             "selector": host.selector,
             "addresses": list(host.public_addresses),
         },
+        "publishing": publishing,
         "kept": sorted(kept),
         "domains": served,
         "logins": logins,

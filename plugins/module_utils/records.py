@@ -85,16 +85,13 @@ def domain_records(
 def remembering(records: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
     """Return `records` with what `earlier` ones at the same place had, and these do not want, as `was`.
 
-    So an address that a server gave up leaves its A record and the SPF of its domains.
+    So an address that a server gave up leaves its A record and the SPF of its domains. Where nothing is wanted any more
+    at the place of an earlier record (the PTR of that address), a record without values says that it is to go.
     """
     had = {_place(record): record for record in earlier}
-    return [_with_was(record, had.get(_place(record))) for record in records]
-
-
-def abandoned(records: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
-    """Return those of `earlier` at whose place `records` want nothing: they are to be made absent."""
     places = {_place(record) for record in records}
-    return [record for record in earlier if _place(record) not in places]
+    given_up = [{**record, "values": [], "was": record["values"]} for record in earlier if _place(record) not in places]
+    return [_with_was(record, had.get(_place(record))) for record in records] + given_up
 
 
 def mechanisms(addresses: Sequence[str]) -> list[str]:

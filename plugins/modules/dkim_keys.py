@@ -25,6 +25,10 @@ options:
     type: str
     choices: [made, published]
     default: made
+  tell_all:
+    description: Tell every key among C(pending), so that all records can be published anew.
+    type: bool
+    default: false
   published:
     description: The domains whose records were seen, each with C(domain) and the C(digest) that O(state=made) told.
     type: list
@@ -78,6 +82,7 @@ def main() -> None:
             "domains_file": {"type": "path"},
             "selector": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["made", "published"], "default": "made"},
+            "tell_all": {"type": "bool", "default": False},
             "published": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -88,7 +93,7 @@ def main() -> None:
         table = read_table(path)
         with host_lock("dkim_keys"):
             if module.params["state"] == "made":
-                outcome = dkim_keys.make(table, selector, where, dry=dry)
+                outcome = dkim_keys.make(table, selector, where, dry=dry, tell_all=module.params["tell_all"])
             else:
                 outcome = dkim_keys.publish(table, selector, module.params["published"], where, dry=dry)
             if not dry:

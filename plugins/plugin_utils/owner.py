@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -100,4 +101,15 @@ def table(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
         sorted({fault.subject for fault in faults} | _left_alone(task_vars)),
         dmarc_policy=said["dmarc_policy"],
         dmarc_rua=said["dmarc_rua"],
+        publishing=_publishing(said),
     )
+
+
+def _publishing(said: Mapping[str, Any]) -> str:
+    """Return a digest of the settings by which the server's own records are published; no secret is in it."""
+    credentials = {
+        name: {key: value for key, value in credential.items() if key != "secret"}
+        for name, credential in said["dns_credentials"].items()
+    }
+    facts = [credentials, *(said[name] for name in ("dns_credential", "bounce_domain", "publish_ptr"))]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

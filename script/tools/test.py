@@ -17,13 +17,9 @@ from typing import NoReturn
 from tools import check
 from tools.stages import REPORTS, Runner, Stage, pytest_stage, summary
 
-# What runs on this machine alone. tests/integration/{host,postfix,signer} want hosts or images of their own, named in
-# the environment (see the conftest.py of each): CONTRIBUTING.md says how to run them.
-INTEGRATION = tuple(f"tests/integration/{room}" for room in ("certificate", "dns", "firewall", "preflight", "smtp"))
-
 STATIC = (
     pytest_stage("collection", "tests/collection", deadline=300),
-    pytest_stage("integration", *INTEGRATION, deadline=1800),
+    pytest_stage("integration", "tests/integration", deadline=1800),
     Stage("sanity", (("script/sanity",),), 600),
 )
 
@@ -33,16 +29,19 @@ def molecule(name: str, action: str, *, deadline: float, needs: str = "", junit:
     return Stage(name, (("script/molecule", action),), deadline, junit=junit, needs=needs)
 
 
+LEFT_OUT = ("--ignore=tests/lab/verify", "--ignore=tests/lab/fresh")  # stages of their own
+
 # What "molecule test" runs, in its order, and the tests that need the lab after it.
 LAB = (
     molecule("lab", "create", deadline=900),
+    pytest_stage("fresh", "tests/lab/fresh", deadline=60, needs="lab"),
     molecule("syntax", "syntax", deadline=60, needs="lab"),
     molecule("check-bare", "check", deadline=300, needs="lab"),
     molecule("converge", "converge", deadline=900, needs="lab"),
     molecule("idempotence", "idempotence", deadline=300, needs="converge"),
     molecule("check-again", "check", deadline=300, needs="converge"),
     molecule("verify", "verify", deadline=300, needs="converge", junit=True),
-    pytest_stage("lab-tests", "tests/lab", "--ignore=tests/lab/verify", deadline=1800, needs="converge"),
+    pytest_stage("lab-tests", "tests/lab", *LEFT_OUT, deadline=1800, needs="converge"),
 )
 REMOVE = (molecule("destroy", "destroy", deadline=120),)
 
@@ -60,8 +59,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end_like_ctrl_c)
     try:
-        runner.run_all(check.STAGES, at_once=os.cpu_count() or 1)
-        runner.run_all(STATIC)
+        runner.run_all((*check.STAGES, *STATIC), at_once=os.cpu_count() or 1)
         runner.run_all(LAB)
     except KeyboardInterrupt:
         print("interrupted: removing the lab", file=sys.stderr, flush=True)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -244,48 +243,40 @@ def _above(name: dns.name.Name) -> list[dns.name.Name]:
     return above
 
 
-def update(zone: str, change: Callable[[dns.update.UpdateMessage], None], *, secret: str = "") -> str:
-    """Send one dynamic update with the key of the run; the answer's rcode as text."""
-    secret = secret or (Path(lab_api.info()["state"]) / "tsig").read_text().strip()
-    message = dns.update.UpdateMessage(zone, keyring=dns.tsigkeyring.from_text({"sendyard.": ("hmac-sha256", secret)}))
-    change(message)
-    return dns.rcode.to_text(dns.query.tcp(message, lab_api.address("ns1"), timeout=5).rcode())
-
-
 @pytest.mark.parametrize("zone", OPEN_ZONES)
 def test_an_update_reaches_the_secondary(zone: str) -> None:
     name = f"{lab_api.token()}.{zone}"
-    assert update(zone, lambda message: message.add(name, 5, "TXT", '"here"')) == "NOERROR"
+    assert lab_api.update(zone, lambda message: message.add(name, 5, "TXT", '"here"')) == "NOERROR"
     try:
         assert lab_api.ask("ns1", name, "TXT") == ['"here"']
         lab_api.until(lambda: lab_api.ask("ns2", name, "TXT"), what=f"{name} on ns2", deadline=10)
     finally:
-        update(zone, lambda message: message.delete(name))
+        lab_api.update(zone, lambda message: message.delete(name))
     lab_api.until(lambda: not lab_api.ask("ns2", name, "TXT"), what=f"{name} gone from ns2", deadline=10)
 
 
 def test_the_key_of_the_run_changes_no_foreign_zone() -> None:
     with pytest.raises(dns.exception.FormError, match="does not have one"):  # Knot refuses without a signature
-        update("rx.example.", lambda message: message.add("new.rx.example.", 5, "TXT", '"x"'))
+        lab_api.update("rx.example.", lambda message: message.add("new.rx.example.", 5, "TXT", '"x"'))
     assert lab_api.ask("ns1", "new.rx.example.", "TXT") == []
 
 
 def test_a_held_back_transfer_arrives_once_it_is_let_through() -> None:
     name = f"{lab_api.token()}.yard.example."
     with lab_api.fault("ns2", f"ip saddr {lab_api.address('ns1')} drop"):
-        assert update("yard.example.", lambda message: message.add(name, 5, "TXT", '"late"')) == "NOERROR"
+        assert lab_api.update("yard.example.", lambda message: message.add(name, 5, "TXT", '"late"')) == "NOERROR"
         time.sleep(2)
         assert lab_api.ask("ns2", name, "TXT") == []
     lab_api.until(lambda: lab_api.ask("ns2", name, "TXT"), what=f"{name} on ns2", deadline=30)
-    update("yard.example.", lambda message: message.delete(name))
+    lab_api.update("yard.example.", lambda message: message.delete(name))
 
 
 def test_updates_survive_a_restart_of_the_primary() -> None:
     name = f"{lab_api.token()}.acme.example."
-    update("acme.example.", lambda message: message.add(name, 5, "TXT", '"stays"'))
+    lab_api.update("acme.example.", lambda message: message.add(name, 5, "TXT", '"stays"'))
     lab_api.root("ns1", "systemctl", "restart", "knot")
     lab_api.until(lambda: lab_api.ask("ns1", name, "TXT"), what=f"{name} after the restart", deadline=10)
-    update("acme.example.", lambda message: message.delete(name))
+    lab_api.update("acme.example.", lambda message: message.delete(name))
 
 
 # -- the machine beside it -------------------------------------------------------------------------------------------
@@ -329,7 +320,7 @@ def test_one_host_comes_back_as_it_was_saved() -> None:
 def test_a_name_server_that_was_reset_alone_agrees_with_the_other() -> None:
     name = f"{lab_api.token()}.yard.example."
     lab_api.lab("save", "ns1", "--name", "lab-test")
-    update("yard.example.", lambda message: message.add(name, 5, "TXT", '"after"'))
+    lab_api.update("yard.example.", lambda message: message.add(name, 5, "TXT", '"after"'))
     lab_api.until(lambda: lab_api.ask("ns2", name, "TXT"), what=f"{name} on ns2", deadline=10)
     lab_api.lab("reset", "ns1", "--name", "lab-test")
     assert [lab_api.ask(server, name, "TXT") for server in ("ns1", "ns2")] == [[], []]
@@ -344,7 +335,7 @@ def test_the_whole_lab_comes_back_with_zones_mail_and_logins() -> None:
     to_the_sink(lost)
     login.write_bytes(b"broken")
     (login.parent / "new.example.yml").write_bytes(b"new")
-    update("acme.example.", lambda message: message.add(name, 5, "TXT", '"after"'))
+    lab_api.update("acme.example.", lambda message: message.add(name, 5, "TXT", '"after"'))
     lab_api.lab("reset", "--name", "lab-test")
     assert [lab_api.ask(server, name, "TXT") for server in ("ns1", "ns2")] == [[], []]
     assert (len(lab_api.mails(kept)), lab_api.mails(lost)) == (1, [])
@@ -362,18 +353,3 @@ def to_the_sink(word: str) -> None:
         message=control(word, from_domain="stranger.example"),
     )
     lab_api.wait_for_mail(word)
-
-
-@pytest.mark.skipif(
-    not os.environ.get("SENDYARD_LAB_IS_FRESH"), reason="says something of a lab that no run has touched"
-)
-def test_fresh_zones_hold_nothing_of_the_senders() -> None:
-    for zone in OPEN_ZONES:
-        kinds = {kind for kind in ("A", "AAAA", "MX", "TXT", "CAA", "TLSA") if lab_api.ask("ns1", zone, kind)}
-        assert kinds == set(), zone
-    for host in ("mx-trixie", "mx-bookworm"):
-        fqdn = lab_api.info()["hosts"][host]["fqdn"]
-        assert [lab_api.ask("ns1", fqdn, kind) for kind in ("A", "AAAA", "TXT", "MX")] == [[], [], [], []]
-        for family in (4, 6):
-            pointer = dns.reversename.from_address(lab_api.address(host, family=family))
-            assert lab_api.ask("ns1", pointer.to_text(), "PTR") == []

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import smtplib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.reversename
 import lab_api
 import pytest
 from lab_hosts import Login
@@ -85,6 +87,36 @@ def test_a_run_for_one_server_leaves_the_other_in_shared_records(domains: Path) 
     code, said = site("-e", "sendyard_publish_all=true", directory=domains)
     assert code == 0, said
     assert lab_api.ask("ns1", "acme.example.", "TXT") == before
+
+
+def test_what_somebody_changed_is_put_right_when_all_is_published_anew(domains: Path) -> None:
+    name = "mx-trixie-1._domainkey.acme.example."
+    before = lab_api.ask("ns1", name, "TXT")
+    assert before
+    lab_api.update("acme.example.", lambda message: message.delete(name))
+    code, said = site("-e", "sendyard_publish_all=true", directory=domains)
+    assert code == 0, said
+    assert lab_api.ask("ns1", name, "TXT") == before
+
+
+def test_an_address_that_is_given_up_leaves_the_zones(domains: Path) -> None:
+    """The server sends over IPv4 alone for a while: AAAA, PTR and the SPF of its domains follow, and come back."""
+    said = lab_api.info()["hosts"][SENDER]
+    pointer = dns.reversename.from_address(said["ipv6"][0]).to_text()
+
+    def published() -> tuple[bool, bool, bool]:
+        spf = " ".join(lab_api.ask("ns1", "acme.example.", "TXT"))
+        records = lab_api.ask("ns1", said["fqdn"], "AAAA"), lab_api.ask("ns1", pointer, "PTR")
+        return bool(records[0]), bool(records[1]), f"ip6:{said['ipv6'][0]}" in spf
+
+    assert published() == (True, True, True)
+    alone = json.dumps({"sendyard_addresses": [{"public": said["ipv4"][0]}]})
+    code, output = site("-e", alone, directory=domains)
+    assert published() == (False, False, False), output
+    assert code == 0, output
+    code, output = site(directory=domains)
+    assert code == 0, output
+    assert published() == (True, True, True)
 
 
 def test_of_two_runs_at_once_one_waits_and_both_end_well(domains: Path) -> None:

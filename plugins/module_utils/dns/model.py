@@ -205,6 +205,7 @@ def parse_record(record: Mapping[str, Any], *, absent: bool = False) -> Want:
         if mode == "spf"
         else {"values": _values(name, kind, values), "was": _values(name, kind, was)}
     )
+    absent = absent or (bool(was) and not values)
     credential, subject = record.get("credential") or "", record.get("subject") or name.to_text(omit_final_dot=True)
     return Want(Key(name, kind), ttl, mode, absent=absent, credential=credential, subjects=(subject,), **parsed)
 

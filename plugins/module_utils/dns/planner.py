@@ -68,6 +68,7 @@ def combine(wants: Iterable[Want]) -> tuple[dict[Key, Want], list[tuple[Want, Dn
                 was=_union(other.was, want.was),
                 mechanisms=tuple(dict.fromkeys(other.mechanisms + want.mechanisms)),
                 was_mechanisms=tuple(dict.fromkeys(other.was_mechanisms + want.was_mechanisms)),
+                absent=other.absent and want.absent,
                 subjects=tuple(dict.fromkeys(other.subjects + want.subjects)),
             )
     return combined, refused
@@ -79,7 +80,8 @@ def _contradiction(first: Want, second: Want) -> str:
             f"{first.key} is wanted in mode {first.mode} by {first.subjects[0]} "
             f"and in mode {second.mode} by {second.subjects[0]}"
         )
-    if first.mode == "own" and _identities(first.values) != _identities(second.values):
+    both_want = not (first.absent or second.absent)
+    if both_want and first.mode == "own" and _identities(first.values) != _identities(second.values):
         return (
             f"{first.key} is wanted as {shown(first.values)} by {first.subjects[0]} "
             f"and as {shown(second.values)} by {second.subjects[0]}"

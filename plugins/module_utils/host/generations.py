@@ -328,7 +328,8 @@ def _derive(stage: Stage, item: Derived) -> Change:
     Raises:
         ValidationError: the program refused its source, or warned of it.
     """
-    answer = run([word.replace("{}", str(stage.at(item.source))) for word in item.argv], deadline=60)
+    source, root = str(stage.at(item.source)), str(stage.root)
+    answer = run([word.replace("{source}", source).replace("{stage}", root) for word in item.argv], deadline=60)
     # postmap says "warning: …, line 3: expected format: key whitespace value" and ends with 0.
     if not answer.ok or answer.stderr.strip():
         said = answer.said.replace(str(stage.root), "")

@@ -130,6 +130,7 @@ def running(
     (directory / "master.cf").write_text(instance_master(master, ports))
     for name in ("main.cf", "master.cf"):
         (directory / name).chmod(0o644)
+    files.settle(directory / "main.cf")
     with systemd.transient(UNIT, ["postfix", "-c", str(directory), "start-fg"], seconds=_SECONDS):
         try:
             for port in ports.values():

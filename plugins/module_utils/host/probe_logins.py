@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..logins import generate_token, hash_token
 from . import files
 from .files import FileSpec
 
@@ -31,12 +30,6 @@ class Login:
     password: str = field(repr=False)
 
 
-def ssha512(password: str) -> str:
-    """`password` as Dovecot's {SSHA512} with a random salt; enough for a random password of 128 bits or more."""
-    salt = secrets.token_bytes(8)
-    return "{SSHA512}" + base64.b64encode(hashlib.sha512(password.encode() + salt).digest() + salt).decode()
-
-
 @contextmanager
 def temporary_login(fqdn: str, *, path: Path = PROBE_LOGINS, group: str = "dovecot") -> Iterator[Login]:
     """A login of the host's own domain for the body; its line is gone afterwards. The caller holds the host's lock.
@@ -45,8 +38,8 @@ def temporary_login(fqdn: str, *, path: Path = PROBE_LOGINS, group: str = "dovec
     Lines that others wrote stay.
     """
     prefix = f"{_PREFIX}{secrets.token_hex(8)}"
-    login = Login(f"{prefix}={fqdn}@{fqdn}", f"{prefix}@{fqdn}", secrets.token_urlsafe(24))
-    _rewrite(path, group, f"{login.username}:{ssha512(login.password)}{_MARK}\n")
+    login = Login(f"{prefix}={fqdn}@{fqdn}", f"{prefix}@{fqdn}", generate_token())
+    _rewrite(path, group, f"{login.username}:{hash_token(login.password)}{_MARK}\n")
     try:
         yield login
     finally:
@@ -58,11 +51,5 @@ def _rewrite(path: Path, group: str, line: str) -> None:
     there = files.read(path)
     lines = there.content.decode().splitlines(keepends=True) if there is not None else []
     kept = [other for other in lines if not other.rstrip("\n").endswith(_MARK)]
-    before = path.stat().st_mtime if there is not None else 0.0
     owner = files.owner_name(os.geteuid())
-    files.write(FileSpec(path, "".join([*kept, line]).encode(), 0o640, owner, group, sensitive=True))
-    # Dovecot reads the file again when its modification time changes, in whole seconds: two writes in one second, or a
-    # clock that was set back, must not look the same.
-    after = path.stat()
-    if int(after.st_mtime) == int(before):
-        os.utime(path, (after.st_atime, after.st_mtime + 1))
+    files.write_noticed(FileSpec(path, "".join([*kept, line]).encode(), 0o640, owner, group, sensitive=True))

@@ -98,7 +98,7 @@ def _rewrite(path: Path, keep: Mapping[str, Any], add: Sequence[str], group: str
     after = [*lines_kept(before, **keep), *add]
     if after == before:
         return False
-    files.write(files.FileSpec(path, "".join(after).encode(), 0o640, "root", group, sensitive=True))
+    files.write_noticed(files.FileSpec(path, "".join(after).encode(), 0o640, "root", group, sensitive=True))
     return True
 
 

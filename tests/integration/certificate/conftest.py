@@ -67,7 +67,7 @@ def acme_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcmeServer
     """pebble, as fast as it can and without the faults it throws in by default."""
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (script/bootstrap --tests)")
+        pytest.fail(f"not installed: {', '.join(missing)} (script/bootstrap --tests)")
     directory = tmp_path_factory.mktemp("pebble")
     api, management, dns, admin, http = (free_port() for _ in range(5))
     authority = Authority(directory)

@@ -29,11 +29,46 @@ PLAY = f"""
   gather_facts: false
   vars_files: [{ROOT}/playbooks/vars/packages.yml]
   tasks:
-    - ansible.builtin.import_role: {{name: sendyard.mail.settings, rolespec_validate: false}}
     - ansible.builtin.import_tasks: {ROOT}/playbooks/tasks/inspect.yml
+      vars: {{faults_are_collected: true}}
     - sendyard.mail.preflight_verdict: {{faults: "{{{{ __inventory.faults }}}}"}}
     - ansible.builtin.debug: {{var: ansible_facts.sendyard_domain_faults}}
 """
+
+
+EXAMPLE = """
+- hosts: senders
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: sendyard.mail.settings}
+    - sendyard.mail.inventory_check:
+      register: found
+    - ansible.builtin.debug:
+        msg: "{{ inventory_hostname }} faults={{ found.faults + ansible_facts.sendyard_domain_faults }}"
+"""
+
+
+def play(playbook: Path, inventory: Path, cache: Path) -> str:
+    """What ansible-playbook prints."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, playbook],
+        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "XDG_CACHE_HOME": str(cache)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_example_holds_no_mistake(tmp_path: Path) -> None:
+    """Nothing is asked of its hosts, which do not exist."""
+    (tmp_path / "play.yml").write_text(EXAMPLE)
+    said = play(tmp_path / "play.yml", ROOT / "inventory/example", tmp_path / "cache")
+    for host in ("mta1", "mta2"):
+        assert f"{host} faults=[]" in said
 
 
 def preflight(directory: Path, hosts: str = HOSTS, group: str = GROUP, **domains: str) -> str:
@@ -44,17 +79,7 @@ def preflight(directory: Path, hosts: str = HOSTS, group: str = GROUP, **domains
     for name, text in domains.items():
         (directory / f"inventory/domains/{name.replace('_', '.')}.yml").write_text(text)
     (directory / "play.yml").write_text(PLAY)
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", directory / "inventory", directory / "play.yml"],
-        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "XDG_CACHE_HOME": str(directory / "cache")},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout
+    return play(directory / "play.yml", directory / "inventory", directory / "cache")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dns]:
     """A network namespace with a signed root and two zones below it, one of which does not match its DS."""
     missing = [name for name in ("unbound", "knotd", "dig", "ip") if not shutil.which(name)]
     if missing or os.geteuid() != 0:
-        pytest.skip(f"needs root, and {', '.join(missing) or 'nothing else'}")
+        pytest.fail(f"needs root, and {', '.join(missing) or 'nothing else'}")
     directory = tmp_path_factory.mktemp("dns")
     namespace = f"sendyard-{os.getpid()}-dns"
     text = KNOT.format(ns=ROOT_SERVER, directory=directory)

@@ -103,6 +103,15 @@ def test_a_second_run_changes_nothing_and_reads_no_key(where: Directories, monke
     assert snapshot(where) == before
 
 
+def test_all_keys_are_told_where_all_records_are_published_anew(where: Directories) -> None:
+    made = make(where)
+    publish(where, made)
+    told = dkim_keys.make(table(), "s1", where, dry=False, tell_all=True)
+    assert not told.changed
+    assert told.pending.keys() == made.pending.keys()
+    assert all(told.pending[name]["public_key"] == made.pending[name]["public_key"] for name in made.pending)
+
+
 def test_changed_record_settings_are_pending_while_the_key_goes_on_signing(where: Directories) -> None:
     first = make(where)
     publish(where, first)

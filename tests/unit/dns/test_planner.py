@@ -203,6 +203,19 @@ def test_servers_of_a_domain_want_one_record_together() -> None:
     assert texts(after(both, there)) == ["v=spf1 ip4:10.9.1.2 mx ip4:10.9.1.1 -all"]
 
 
+def test_what_one_server_gives_up_and_another_takes_over_stays() -> None:
+    """The address of a PTR moved from one server to the other within a run."""
+    wants = [
+        want(values=[], was=["one.example"], subject="one"),
+        want(values=["two.example"], subject="two"),
+    ]
+    combined, _ = planner.combine(wants)
+    (both,) = combined.values()
+    assert texts(after(both, found("TXT", "one.example"))) == ["two.example"]
+    (alone,) = planner.combine(wants[:1])[0].values()
+    assert after(alone, found("TXT", "one.example")) is None
+
+
 FOREIGN_TXT = st.lists(st.binary(max_size=40), min_size=1, max_size=3).map(
     lambda strings: Value(
         dns.rdata.from_wire(1, 16, wire := b"".join(bytes([len(s)]) + s for s in strings), 0, len(wire))

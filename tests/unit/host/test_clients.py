@@ -213,7 +213,7 @@ def test_dovecot_can_tell_the_files_apart_by_their_time_in_whole_seconds(tmp_pat
         with probe_logins.temporary_login("h.example", path=path, group=group):
             times.append(int(path.stat().st_mtime))
         times.append(int(path.stat().st_mtime))
-    assert all(one != other for one, other in pairwise(times))
+    assert all(one < other for one, other in pairwise(times))
 
 
 # --- SMTP sessions --------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class SmtpServer:
 
 
 EXPECTED = smtp_probe.Expectation(
-    "mx1.yard.example", "postmaster@mx1.yard.example", Login("l", "s@x", "p"), owned=False
+    "mx1.yard.example", "postmaster@mx1.yard.example", Login("l", "s@x", "p"), staged=False
 )
 
 

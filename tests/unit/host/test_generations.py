@@ -60,7 +60,7 @@ class Toy(Subsystem):
         # `cp` stands for postmap: it is told the staged source and leaves the result beside it.
         script = 'grep -q bad "$0" && { echo "warning: bad entry" >&2; exit 0; }; cp "$0" "$0.db"'
         return tuple(
-            Derived(Path(f"{spec.path}.db"), spec.path, ("sh", "-c", script, "{}"))
+            Derived(Path(f"{spec.path}.db"), spec.path, ("sh", "-c", script, "{source}"))
             for spec in wanted
             if spec.path.name == "table"
         )

@@ -63,7 +63,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Derived:
-    """A file that a program makes of another one: `argv`, with "{}" for the staged source, leaves it beside that."""
+    """A file that a program makes of another one: `argv` leaves it beside that.
+
+    In `argv`, "{source}" is the staged source, and "{stage}" the directory below which the staged files lie.
+    """
 
     path: Path
     source: Path

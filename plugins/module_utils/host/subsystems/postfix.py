@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from .. import postfix_inspect, postfix_stage, smtp_probe, systemd
+from .. import files, postfix_inspect, postfix_stage, smtp_probe, systemd
 from ..command import CommandError, run
 from ..files import FileSpec
 from ..postfix_config import PostfixConfigError, lmdb_sources, parse_main, parse_master, split_list
@@ -94,11 +94,16 @@ class Postfix(Subsystem):
         """The lmdb tables of this generation's sources."""
         texts = [spec.content.decode(errors="replace") for spec in wanted if spec.path in {MAIN, MASTER}]
         sources = {source for text in texts for source in lmdb_sources(text)}
+
+        def program(source: Path) -> str:
+            return "postalias" if source.name == "aliases" else "postmap"
+
         return tuple(
             Derived(
                 path=Path(f"{spec.path}.lmdb"),
                 source=spec.path,
-                argv=("postalias" if spec.path.name == "aliases" else "postmap", "lmdb:{}"),
+                # With the staged main.cf: on a host that had no Postfix there is no other.
+                argv=(program(spec.path), "-c", f"{{stage}}{MAIN.parent}", "lmdb:{source}"),
             )
             for spec in wanted
             if spec.path in sources
@@ -128,13 +133,14 @@ class Postfix(Subsystem):
         directory.mkdir()
         for path in (MAIN, MASTER):
             (directory / path.name).write_text(stage.rewritten(stage.text(path)))
+        files.settle(directory / MAIN.name)
         return directory
 
     def _try(self, stage: Stage, directory: Path) -> None:
         """Sessions with a staged instance. Raises ValidationError quoting what it logged."""
         instance = stage.root / "instance"
         with temporary_login(self.required("fqdn")) as login:
-            expected = Expectation(self.required("fqdn"), self.recipient, login, owned=True)
+            expected = Expectation(self.required("fqdn"), self.recipient, login, staged=True)
             try:
                 with postfix_stage.running(
                     instance,
@@ -214,7 +220,7 @@ class Postfix(Subsystem):
         time.sleep(0.3)  # master(8) takes a SIGHUP up after the reload command has ended
         log, size = _log_end()
         with temporary_login(self.required("fqdn")) as login:
-            expected = Expectation(self.required("fqdn"), self.recipient, login, owned=False)
+            expected = Expectation(self.required("fqdn"), self.recipient, login, staged=False)
             try:
                 smtp_probe.check_all(self._targets(), expected, patience=6)
             except ProbeError as error:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from integration.postfix.machines import Sender, wait_for
-from integration.signer.submission import send
+from drills.machines import Sender, wait_for
+from drills.signer.submission import send
 
 UNITS = {
     "sendyard-gate": "/var/spool/postfix/gate/gate.sock",

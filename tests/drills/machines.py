@@ -22,6 +22,7 @@ from typing import Any
 import dkim
 import render
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import session as smtp
+from sendyard_lab.podman import CAPABILITIES, limits
 
 FQDN = "mx1.yard.example"
 BOUNCES = f"bounces.{FQDN}"
@@ -201,15 +202,20 @@ def _dkim_key() -> tuple[bytes, str]:
     return key, base64.b64encode(public).decode()
 
 
-def start(name: str, image: str, network: str, address: str, hostname: str, *options: str) -> None:
-    podman(
-        "run", "-d", "--name", name, "--hostname", hostname, "--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN",
-        "--network", network, "--ip", address, "--dns", "127.0.0.1", *options, image, "/sbin/init",
-    )  # fmt: skip
+def boot(name: str, image: str, *options: str) -> None:
+    """Start a container of an image, with `options` of podman run, and wait until its systemd is up."""
+    systemd = ("--systemd=always", "--cap-add", CAPABILITIES, *limits())
+    podman("run", "-d", "--name", name, *systemd, *options, image, "/sbin/init")
     wait_for(
         f"{name} to have booted",
         lambda: podman("exec", name, "systemctl", "is-system-running", check=False).strip() in {"running", "degraded"},
     )
+
+
+def start(name: str, image: str, network: str, address: str, hostname: str, *options: str) -> None:
+    """Boot a container with an address in a network."""
+    where = ("--network", network, "--ip", address, "--dns", "127.0.0.1", "--hostname", hostname)
+    boot(name, image, *where, *options)
 
 
 def _unbound(network: ipaddress.IPv4Network) -> bytes:

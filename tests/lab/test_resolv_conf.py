@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 
+import lab_api
 import pytest
-from integration.resolver.conftest import LIVE, OURS, Machine
+from lab_hosts import SENDERS
 
+OURS = "/etc/sendyard/resolv.conf"
+STATE = "/var/lib/sendyard/resolver.json"
+COPY = "/var/spool/postfix/etc/resolv.conf"  # in Postfix's chroot
 OTHER = "nameserver 10.66.66.66"
 # What each of them does to the file, command for command.
 REWRITES = {
@@ -38,6 +43,39 @@ attempt() {{
 """
 
 
+@dataclass(frozen=True)
+class Machine:
+    """A sender whose resolv.conf is fought over."""
+
+    name: str
+
+    def sh(self, command: str, *, check: bool = True) -> str:
+        """What a shell command prints there."""
+        return lab_api.root(self.name, "sh", "-s", stdin=command, check=check).stdout
+
+    def succeeds(self, command: str) -> bool:
+        """Whether a shell command does."""
+        return lab_api.root(self.name, "sh", "-s", stdin=command, check=False).rc == 0
+
+    def wait_until(self, command: str, deadline: float = 15) -> None:
+        """Wait until a shell command succeeds."""
+        lab_api.until(lambda: self.succeeds(command), what=f"{self.name}: {command}", deadline=deadline)
+
+    def wait_until_held(self, deadline: float = 8) -> None:
+        """Wait until resolv.conf is ours."""
+        self.wait_until(f"[ ! -L /etc/resolv.conf ] && cmp -s {OURS} /etc/resolv.conf", deadline)
+
+    def wait_until_settled(self) -> None:
+        """Wait until the guard has looked for the last time, and watches again."""
+        self.wait_until("test $(systemctl show -P ActiveState sendyard-resolv.service) = inactive")
+
+
+@pytest.fixture(scope="module", params=SENDERS)
+def machine(request: pytest.FixtureRequest) -> Machine:
+    """Each sender in turn."""
+    return Machine(request.param)
+
+
 @pytest.fixture(scope="module")
 def outcomes(machine: Machine) -> dict[str, str]:
     """What became of resolv.conf after each rewrite."""
@@ -53,51 +91,49 @@ def test_resolv_conf_is_put_back(outcomes: dict[str, str], who: str) -> None:
 
 @pytest.mark.usefixtures("outcomes")
 def test_no_temporary_file_stays(machine: Machine) -> None:
-    machine.settled()
+    machine.wait_until_settled()
     assert machine.sh("ls -A /etc | grep resolv.conf.sendyard || :") == ""
 
 
 def test_left_alone_while_a_run_holds_the_host(machine: Machine) -> None:
-    machine.settled()
-    machine.sh(f"flock /run/sendyard.lock sleep 3 >/dev/null & sleep 0.5; echo {OTHER} >/etc/resolv.conf; sleep 1")
-    assert machine.resolv_conf() == f"{OTHER}\n"
-    assert machine.held()
+    machine.wait_until_settled()
+    hold = "flock /run/sendyard.lock sleep 3 </dev/null >/dev/null 2>&1 &"
+    left = machine.sh(f"{hold} sleep 0.5; echo {OTHER} >/etc/resolv.conf; sleep 1; cat /etc/resolv.conf")
+    assert left == f"{OTHER}\n"
+    machine.wait_until_held()
 
 
 def test_left_alone_where_unbound_was_never_seen_to_answer(machine: Machine) -> None:
-    machine.settled()
-    state = machine.sh("cat /var/lib/sendyard/resolver.json")
+    machine.wait_until_settled()
     try:
-        machine.host.put("/var/lib/sendyard/resolver.json", LIVE.replace("live", "swapping"), "0600")
+        machine.sh(f'cp -a {STATE} /run/kept-state; sed -i \'s/"live"/"swapping"/\' {STATE}')
         machine.sh(f"echo {OTHER} >/etc/resolv.conf")
-        machine.settled()
-        assert not machine.held(deadline=1)
+        machine.wait_until_settled()
+        assert machine.sh("sleep 1; cat /etc/resolv.conf") == f"{OTHER}\n"
     finally:
-        machine.host.put("/var/lib/sendyard/resolver.json", state, "0600")
-        machine.sh("systemctl start sendyard-resolv.service")
-    assert machine.held()
+        machine.sh(f"cp -a /run/kept-state {STATE}; rm /run/kept-state; systemctl start sendyard-resolv.service")
+    machine.wait_until_held()
 
 
 def test_postfix_is_restarted_where_it_started_with_another_one(machine: Machine) -> None:
-    machine.settled()
-    copy = "/var/spool/postfix/etc/resolv.conf"
+    machine.wait_until_settled()
     machine.sh(
         f"systemctl stop sendyard-resolv.path; echo {OTHER} >/etc/resolv.conf; systemctl restart postfix; "
-        f"grep -qF '{OTHER}' {copy}; systemctl start sendyard-resolv.path"
+        f"grep -qF '{OTHER}' {COPY}; systemctl start sendyard-resolv.path"
     )
-    assert machine.held()
-    same = f"cmp -s {copy} {OURS} && postfix status 2>/dev/null && echo yes"
-    assert machine.becomes(lambda: machine.sh(same, check=False) == "yes\n", 60)
+    machine.wait_until_held()
+    machine.wait_until(f"cmp -s {COPY} {OURS} && postfix status 2>/dev/null", deadline=60)
 
 
 def test_what_was_written_while_nothing_watched_does_not_outlast_a_reboot(machine: Machine) -> None:
-    machine.settled()
+    machine.wait_until_settled()
     machine.sh(f"systemctl stop sendyard-resolv.path; {REWRITES['systemd-resolved']}")
-    machine.reboot()
-    assert machine.held(deadline=20), machine.resolv_conf()
-    machine.settled()
+    before = machine.sh("stat -c %Y /proc/1").strip()
+    machine.sh("systemctl reboot", check=False)
+    machine.wait_until(f"[ $(stat -c %Y /proc/1) != {before} ] && systemctl is-system-running --wait", deadline=90)
+    machine.wait_until_held(deadline=20)
+    machine.wait_until_settled()
     assert machine.sh("systemctl is-active sendyard-resolv.path unbound") == "active\nactive\n"
-    same = f"cmp -s /var/spool/postfix/etc/resolv.conf {OURS} && echo yes"
-    assert machine.becomes(lambda: machine.sh(same, check=False) == "yes\n", 20)
+    machine.wait_until(f"cmp -s {COPY} {OURS}", deadline=20)
     machine.sh(f"echo {OTHER} >/etc/resolv.conf")  # and it still watches
-    assert machine.held()
+    machine.wait_until_held()

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils.scorecard import Outcome, Verdict
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import delivered, probe_names, probes, queue_trace
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp.session import LISTENERS, Endpoint
-from integration.postfix.machines import BOUNCES, FQDN, PROBE, Receiver, Sender, wait_for
+from drills.machines import BOUNCES, FQDN, PROBE, Receiver, Sender, wait_for
 
 SUBMISSION = next(listener for listener in LISTENERS if listener.port == 587)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from integration.postfix.machines import BOUNCES, FQDN, PROBE, Receiver, Sender, logged_in, replies_until_closed
+from drills.machines import BOUNCES, FQDN, PROBE, Receiver, Sender, logged_in, replies_until_closed
 
 SUBMISSION = (587, 465, 2525)
 GOOD = b"From: app@acme.example\r\nTo: x@eight.rx.example\r\nSubject: s\r\n\r\nHello.\r\n"

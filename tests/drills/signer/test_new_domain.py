@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils import logins
-from integration.postfix.machines import FQDN, LOGINS, SELECTOR, Receiver, Sender, logged_in
-from integration.signer.submission import authenticate, connect, send
+from drills.machines import FQDN, LOGINS, SELECTOR, Receiver, Sender, logged_in
+from drills.signer.submission import authenticate, connect, send
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = "ansible_collections/sendyard/mail/plugins/module_utils"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from integration.host import stack
-from integration.host.conftest import Host
-from integration.host.stack import FQDN, MAIN, MASTER
+from drills.engine import stack
+from drills.engine.conftest import Host
+from drills.engine.stack import FQDN, MAIN, MASTER
 
 CERTIFICATE = f"""
 install -d -m 0700 /etc/sendyard/tls; chmod 755 /etc/sendyard
@@ -295,7 +295,8 @@ def test_what_only_the_live_one_shows_brings_the_old_one_back(live: Stack) -> No
 
 
 def test_a_taken_port_brings_the_old_one_back(live: Stack) -> None:
-    live.host.run("systemd-run -q --unit test-thief nc -lk 127.0.0.1 2526; sleep 0.5")
+    thief = "import signal, socket; held = socket.create_server(('127.0.0.1', 2526)); signal.pause()"
+    live.host.run(f'systemd-run -q --unit test-thief python3 -c "{thief}"; sleep 0.5')
     try:
         master = MASTER.replace("2525 inet", "2526 inet")
         outcome = live.host.apply(stack.postfix(master=master, listeners=[25, 587, 465, 2526]))

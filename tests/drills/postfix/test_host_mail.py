@@ -10,7 +10,7 @@ import re
 import secrets
 
 import pytest
-from integration.postfix.machines import BOUNCES, FQDN, LOGINS, Receiver, Sender, logged_in, wait_for
+from drills.machines import BOUNCES, FQDN, LOGINS, Receiver, Sender, logged_in, wait_for
 
 
 def deliver(sender: Sender, recipient: str, text: str = "Hello.") -> str:

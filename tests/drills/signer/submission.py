@@ -8,7 +8,7 @@ import base64
 from typing import Any
 
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import session as smtp
-from integration.postfix.machines import FQDN, LOGINS, Sender
+from drills.machines import FQDN, LOGINS, Sender
 
 LOGIN = "app@acme.example"
 

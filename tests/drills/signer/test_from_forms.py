@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import session as smtp
 from cases.from_forms import ACCEPT, CASES, FOREIGN, LOGIN, OWN, Case
-from integration.postfix import machines
-from integration.postfix.machines import FQDN, Receiver, Sender, wait_for
-from integration.signer.conftest import GATE_ALONE, WITHOUT_GATE
-from integration.signer.readers import author_domains
+from drills import machines
+from drills.machines import FQDN, Receiver, Sender, wait_for
+from drills.signer.conftest import GATE_ALONE, WITHOUT_GATE
+from readers import author_domains
 
 BODY = b"\r\nHello.\r\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cases.survival import CASES, Case, Envelope
-from integration.postfix.machines import Receiver, Sender, logged_in
+from drills.machines import Receiver, Sender, logged_in
 
 RECEIVERS = ("eight", "seven", "tls")
 

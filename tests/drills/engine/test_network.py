@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from integration.host import stack
-from integration.host.conftest import Host
-from integration.host.stack import RULES
+from drills.engine import stack
+from drills.engine.conftest import Host
+from drills.engine.stack import RULES
 
 CLOSED = RULES.replace("22, ", "")
 OTHERS = 'nft "table inet others { chain c { type filter hook input priority 10; policy accept; }; }"'

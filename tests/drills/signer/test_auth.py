@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import render
 from ansible_collections.sendyard.mail.plugins.module_utils import logins
-from integration.postfix.machines import FQDN, LOGINS, PROBE, Sender
-from integration.signer.submission import authenticate, send
+from drills.machines import FQDN, LOGINS, PROBE, Sender
+from drills.signer.submission import authenticate, send
 
 LOGIN = "app@acme.example"
 TOKEN = logins.generate_token()

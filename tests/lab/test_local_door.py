@@ -1,0 +1,64 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""What the host itself may send: just any user nothing, root nothing as a customer, its own mail signed."""
+
+from __future__ import annotations
+
+import lab_api
+import pytest
+from lab_hosts import Sender
+from lab_submission import signers
+
+CUSTOMER = "app@acme.example"
+
+
+def by_sendmail(sender: Sender, user: str, author: str, envelope: str) -> tuple[lab_api.Ran, str]:
+    """Send as `user` with sendmail(1); how that ended, and the word by which the message is found."""
+    token = lab_api.token()
+    content = f"From: {author}\nTo: {token}@sink.rx.example\nSubject: {token}\n\nHello.\n"
+    command = ("-u", user, "/usr/sbin/sendmail", "-f", envelope, f"{token}@sink.rx.example")
+    return lab_api.root(sender.name, *command, stdin=content, check=False), token
+
+
+def queue(sender: Sender) -> str:
+    """What waits to be sent."""
+    return lab_api.root(sender.name, "postqueue", "-p").stdout
+
+
+@pytest.mark.parametrize("user", ["nobody", "ops", "www-data"])
+def test_a_user_may_not_send_at_all(sender: Sender, user: str) -> None:
+    ran, token = by_sendmail(sender, user, CUSTOMER, CUSTOMER)
+    assert ran.rc != 0
+    assert "not allowed to submit mail" in ran.stderr + ran.stdout
+    assert lab_api.mails(token) == []
+
+
+@pytest.mark.parametrize("author", [CUSTOMER, f"Root <{CUSTOMER}>", f"root@mx-trixie.yard.example, {CUSTOMER}"])
+def test_not_even_root_sends_as_a_customer(sender: Sender, author: str) -> None:
+    ran, token = by_sendmail(sender, "root", author, f"root@{sender.fqdn}")
+    # sendmail(1) may end well and cleanup(8) refuse: either way nothing arrives, and what is left is the refusal.
+    lab_api.until(lambda: token not in queue(sender), what=f"{token} has left the queue")
+    assert lab_api.mails(token) == [], ran
+
+
+def test_the_hosts_own_mail_is_signed_with_its_own_name(sender: Sender) -> None:
+    ran, token = by_sendmail(sender, "root", f"root@{sender.fqdn}", f"root@{sender.fqdn}")
+    assert ran.rc == 0, ran
+    assert signers(lab_api.wait_for_mail(token).wire) == [sender.fqdn]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_loopback_is_no_client_that_may_send(sender: Sender, address: str) -> None:
+    asked = f"""
+import smtplib
+session = smtplib.SMTP("{address}", 25, local_hostname="localhost", timeout=30)
+session.ehlo()
+session.mail("root@{sender.fqdn}")
+print(session.rcpt("someone@sink.rx.example")[0])
+"""
+    said = lab_api.root(sender.name, "-u", "nobody", "python3", "-", stdin=asked).stdout
+    assert said.strip() in {"554", "550"}
+
+
+def test_no_network_is_trusted(sender: Sender) -> None:
+    assert lab_api.root(sender.name, "postconf", "-h", "mynetworks").stdout.strip() == ""
