@@ -52,12 +52,17 @@ def up(lab: Slice) -> None:
     with step("keys, logins and names"):
         state = generate(lab, [zones.key_file(zone) for zone in zones.zone_names(lab)])
         lab.sockets.mkdir(mode=0o700, exist_ok=True)
-    images.build_missing(lab, *dict.fromkeys(host.image for host in HOSTS.values()))
+    _build_images(lab)
     with step("network"):
         _prepare_machine(lab)
         podman.create_network(lab)
     _start_missing(lab, state)
     _wait_until_served(lab, state, HOSTS.values())
+
+
+def _build_images(lab: Slice) -> None:
+    """Build the images of the hosts that the store lacks: all of them, or those whose recipe changed."""
+    images.build_missing(lab, *dict.fromkeys(host.image for host in HOSTS.values()))
 
 
 def _prepare_machine(lab: Slice) -> None:
@@ -283,6 +288,7 @@ def reset(lab: Slice, host: Host | None, name: str) -> None:
     lacking = [one.name for one in chosen if one.name not in saved]
     if lacking and name != FRESH:
         raise LabError(f"nothing was saved as {name} of {', '.join(lacking)}; lab/lab save makes it")
+    _build_images(lab)
     with step(f"reset {host.name if host else 'the lab'} to {name}"):
         _close_connections(lab)
         podman.podman("rm", "-f", "-i", "-t", "0", *(lab.prefix + one.name for one in chosen))
