@@ -272,14 +272,6 @@ def provision(sender: Sender, network: ipaddress.IPv4Network, directory: Path) -
     sender.run("systemd-tmpfiles", "--create")
     sender.run("postmap", "lmdb:/etc/postfix/sender_login")
     sender.run("systemctl", "daemon-reload")
-    units = (
-        "unbound",
-        "sendyard-gate",
-        "sendyard-opendkim",
-        "dovecot",
-        "postfix",
-        "sendyard-postfix-housekeeping.timer",
-    )
     sender.run("systemctl", "mask", "--now", "opendkim")
-    sender.run("systemctl", "enable", *units)
-    sender.run("systemctl", "restart", *units)
+    sender.run("systemctl", "enable", *UNITS)
+    sender.run("systemctl", "restart", *UNITS)
