@@ -12,6 +12,12 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv/bin"
 
 
+def clean_environment(**more: str) -> dict[str, str]:
+    """What the tests inherit, without what would change how Ansible works, and `more`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
+    return {**inherited, **more}
+
+
 def run(
     *command: str | Path, cwd: Path = ROOT, deadline: float = 120.0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -24,11 +30,10 @@ def run(
     Raises:
         subprocess.TimeoutExpired: it took longer.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
     return subprocess.run(
         [BIN / command[0], *command[1:]],
         cwd=cwd,
-        env={**inherited, **environment},
+        env=clean_environment(**environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

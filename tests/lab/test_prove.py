@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import lab_api
-from programs import run
+from programs import BIN, ROOT, clean_environment, run
 
 SENDER = "mx-trixie"
 DEADLINE = 300.0  # seconds for one run
@@ -50,6 +52,29 @@ def test_a_receivers_refusal_fails_the_run_with_its_reply(tmp_path: Path) -> Non
     assert "Relay access denied" in found["delivered.accepted"]["evidence"]
 
 
+def known_logins() -> str:
+    """The temporary logins of the sender, as Dovecot reads them."""
+    return lab_api.root(SENDER, "cat", "/run/sendyard/probe-logins").stdout
+
+
 def test_no_login_of_a_proof_is_left(tmp_path: Path) -> None:
     prove(tmp_path)
-    assert "probe-" not in lab_api.root(SENDER, "cat", "/run/sendyard/probe-logins").stdout
+    assert "probe-" not in known_logins()
+
+
+def test_a_timer_ends_the_login_of_a_proof_that_was_killed() -> None:
+    command = [BIN / "ansible-playbook", "playbooks/prove.yml", "--limit", SENDER]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=clean_environment(), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    ) as proof:
+        try:
+            found = lab_api.until(
+                lambda: re.search(r"^(probe-\w+)=", known_logins(), re.M), what="a login of the proof"
+            )
+        finally:
+            proof.kill()
+    assert found[1] in known_logins()
+    timer = f"sendyard-{found[1]}"
+    assert timer in lab_api.root(SENDER, "systemctl", "list-timers", "--no-pager").stdout
+    lab_api.root(SENDER, "systemctl", "start", f"{timer}.service")  # what the timer will do
+    assert found[1] not in known_logins()
