@@ -24,7 +24,7 @@ lab-down:  ## remove the lab
 check:  ## style, types, documentation and unit tests, in under a minute
 	@script/check
 
-test:  ## every check there is, in one exit code, with JUnit XML under reports/
+test:  ## every check but the drills, in one exit code, with JUnit XML under reports/
 	@script/test
 
 drills:  ## the slow proofs: faults, kills and whole tables of cases, on throw-away hosts

@@ -1,6 +1,6 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0 or later
-"""Every check there is, in one exit code. Ends by removing the lab that it made, however it ends.
+"""Every check but the drills, in one exit code. Ends by removing the lab that it made, however it ends.
 
 The last line of its output is for programs: "N passed, N failed".
 """
