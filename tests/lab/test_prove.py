@@ -69,7 +69,9 @@ def test_a_timer_ends_the_login_of_a_proof_that_was_killed() -> None:
     ) as proof:
         try:
             found = lab_api.until(
-                lambda: re.search(r"^(probe-\w+)=", known_logins(), re.M), what="a login of the proof"
+                lambda: re.search(r"^(probe-\w+)=", known_logins(), re.MULTILINE),
+                what="a login of the proof",
+                deadline=DEADLINE,
             )
         finally:
             proof.kill()

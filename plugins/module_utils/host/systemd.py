@@ -122,5 +122,9 @@ def transient(unit: str, argv: Sequence[str], *, seconds: int, properties: Seque
 
 
 def after(unit: str, seconds: int, argv: Sequence[str]) -> None:
-    """Arrange that `argv` runs in `seconds` unless `stop_transient(unit + ".timer")` comes first."""
-    _start_transient(unit, [f"--on-active={seconds}s", "--timer-property=AccuracySec=1s"], argv)
+    """Arrange that `argv` runs in `seconds` unless `stop_transient(unit + ".timer")` comes first.
+
+    `argv` brings its own deadline. Who starts the service before its time returns when `argv` has ended, not before.
+    """
+    timing = [f"--on-active={seconds}s", "--timer-property=AccuracySec=1s"]
+    _start_transient(unit, ["--service-type=oneshot", *timing], argv)

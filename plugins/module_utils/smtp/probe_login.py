@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SendyardError
-from ..host import command, files
+from ..host import files, systemd
 from ..host.probe_logins import PROBE_LOGINS
 from ..logins import generate_token, hash_token
 from . import probe_names
 
 STATE = "proven"  # {"domains": {domain: digest}}
-PROGRAM_DEADLINE = 30.0  # seconds
 
 
 class ProbeLoginError(SendyardError):
@@ -103,7 +102,7 @@ def _rewrite(path: Path, keep: Mapping[str, Any], add: Sequence[str], group: str
 
 
 def make(
-    domains: Sequence[str], fqdn: str, *, lifetime: float, path: Path = PROBE_LOGINS, group: str = "dovecot"
+    domains: Sequence[str], fqdn: str, *, lifetime: int, path: Path = PROBE_LOGINS, group: str = "dovecot"
 ) -> Made:
     """Make a login for `fqdn` and each of `domains`, for `lifetime` seconds. The caller holds the host's lock.
 
@@ -123,7 +122,7 @@ def take_away(prefix: str, *, path: Path = PROBE_LOGINS, group: str = "dovecot")
     """
     changed = _rewrite(path, {"now": time.time(), "without": prefix}, (), group)
     # Its timer would find nothing more to do; a timer that has already run is no longer known.
-    command.run(["systemctl", "stop", f"{_unit(prefix)}.timer"], deadline=PROGRAM_DEADLINE)
+    systemd.stop_transient(f"{_unit(prefix)}.timer")
     return changed
 
 
@@ -131,17 +130,7 @@ def _unit(prefix: str) -> str:
     return f"sendyard-{prefix}"
 
 
-def _arm(prefix: str, path: Path, lifetime: float) -> None:
+def _arm(prefix: str, path: Path, lifetime: int) -> None:
     """Have systemd remove the logins of `prefix` after `lifetime` seconds, under the lock that every writer holds."""
     removal = ["flock", "--timeout", "120", "/run/sendyard.lock", "sed", "--in-place", f"/^{prefix}=/d", str(path)]
-    argv = [
-        "systemd-run",
-        "--quiet",
-        "--collect",
-        f"--unit={_unit(prefix)}",
-        f"--on-active={lifetime:.0f}",
-        "--timer-property=AccuracySec=1s",
-        "--description=Sendyard: the logins of a proof end",
-        *removal,
-    ]
-    command.run(argv, deadline=PROGRAM_DEADLINE).require("arming the timer that ends the temporary logins")
+    systemd.after(_unit(prefix), lifetime, removal)

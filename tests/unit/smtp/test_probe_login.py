@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sendyard.mail.plugins.module_utils.host import command, files
+from ansible_collections.sendyard.mail.plugins.module_utils.host import command, files, systemd
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import probe_login, probe_names
 from sendyard import from_header
 
@@ -37,13 +37,13 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         ran.append(list(argv))
         return command.Result(tuple(argv), 0, "", "")
 
-    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(systemd, "run", run)
     return ran
 
 
 @pytest.fixture
 def make(tmp_path: Path, programs: list[list[str]]) -> Callable[..., probe_login.Made]:
-    def make(*domains: str, lifetime: float = 600) -> probe_login.Made:
+    def make(*domains: str, lifetime: int = 600) -> probe_login.Made:
         return probe_login.make(domains, FQDN, lifetime=lifetime, path=tmp_path / "logins", group=GROUP)
 
     return make
@@ -105,7 +105,7 @@ def test_a_timer_ends_the_logins_before_they_are_there(
     made = make(lifetime=90)
     (armed,) = programs
     assert armed[0] == "systemd-run"
-    assert "--on-active=90" in armed
+    assert "--on-active=90s" in armed
     assert f"/^{made.prefix}=/d" in armed
     assert made.password not in " ".join(armed)
 
