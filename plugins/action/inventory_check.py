@@ -15,7 +15,7 @@ from ansible._internal._datatag._tags import Origin
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible_collections.sendyard.mail.plugins.module_utils.domain_files import Inventory, nearest
+from ansible_collections.sendyard.mail.plugins.module_utils.domain_files import DirectoryError, Inventory, nearest
 from ansible_collections.sendyard.mail.plugins.module_utils.preflight import setting_faults
 from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
@@ -34,7 +34,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if not faults:  # what follows relies on the types
             faults += [_placed(fault, variables) for fault in setting_faults(said)]
             faults += _parsed_by_ansible(said, variables)
-            found = owner.domain_inventory(said, variables)
+            try:
+                found = owner.domain_inventory(said, variables)
+            except DirectoryError as error:
+                faults.append(_placed(f"sendyard_domains_directory: {error}", variables))
         faults += _unknown(variables)
         result.update(
             changed=False,

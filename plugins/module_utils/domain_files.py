@@ -11,11 +11,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .domains import DOMAIN, PROBE_PREFIX, Domain, Login
+from .domains import DOMAIN, LOGIN, PROBE_PREFIX, Domain, Login
+from .errors import SendyardError
+from .logins import SCHEME, is_hash
 
 Loader: Any = object
 try:
@@ -27,7 +30,6 @@ else:
 
 KEYS = ("domain", "servers", "dns", "logins", "dmarc_policy", "dmarc_rua")
 LOGIN_KEYS = ("username", "password_hash")
-HASH_SCHEMES = ("{SSHA512}",)
 DMARC_POLICIES = ("none", "quarantine", "reject")
 
 
@@ -45,6 +47,10 @@ class Inventory:
 
     domains: tuple[Domain, ...]
     faults: tuple[Fault, ...]
+
+
+class DirectoryError(SendyardError):
+    """The directory of the domain files cannot be read."""
 
 
 class Invalid(Exception):
@@ -68,21 +74,33 @@ def nearest(name: str, valid: tuple[str, ...]) -> str:
 
 
 def load(directory: Path, cache: Path | None = None) -> Inventory:
-    """Return every domain of `directory` (files *.yml and *.yaml; none if there is no such directory).
+    """Return every domain of `directory` (files *.yml and *.yaml, but for hidden ones, which are editors').
 
     A file at fault is named and leaves its domain out; the others are returned. With `cache`, a file of the owner's
     own, what was read is kept there and used while names, sizes and times of the files stay the same.
+
+    Raises:
+        DirectoryError: there is no such directory. Taken for an empty one it would take every domain off the hosts.
     """
-    files = sorted(path for path in directory.glob("*.y*ml") if path.suffix in {".yml", ".yaml"})
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError as error:
+        raise DirectoryError(
+            f"{directory} cannot be read ({error.strerror}). Name the directory of the domain files; where no domain "
+            "sends yet, make it, empty"
+        ) from error
+    files = [path for path in entries if path.suffix in {".yml", ".yaml"} and not path.name.startswith(".")]
     stamp = hashlib.sha256()
     for path in files:
-        stat = path.stat()
-        stamp.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n".encode())
+        with suppress(OSError):  # a link that leads nowhere: reading it says so
+            stat = path.stat()
+            stamp.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n".encode())
     if cache and (cached := _cached(cache, stamp.hexdigest())):
         return cached
     found = _check_together(dict(_parse_all(files)))
     if cache:
-        _keep(cache, stamp.hexdigest(), found)
+        with suppress(OSError):  # a home that cannot be written to costs time, and nothing else
+            _keep(cache, stamp.hexdigest(), found)
     return found
 
 
@@ -99,6 +117,8 @@ def parse(path: Path, text: str) -> Domain:
         raise Invalid(f"{line}this is not YAML ({error.problem})") from error
     except yaml.YAMLError as error:
         raise Invalid(f"this is not YAML ({error})") from error
+    except (ValueError, RecursionError) as error:  # YAML reads dates and numbers, and nests as deep as one likes
+        raise Invalid(f"a value cannot be read ({error}); put it in quotes") from error
     if not isinstance(said, dict):
         raise Invalid('a domain file is a mapping: "domain: …", "servers: […]", "dns: …", "logins: […]"')
     for key in said:
@@ -131,9 +151,12 @@ def parse(path: Path, text: str) -> Domain:
 
 
 def check_references(
-    found: Inventory, directory: Path, *, senders: tuple[str, ...], credentials: tuple[str, ...]
+    found: Inventory, directory: Path, *, senders: tuple[str, ...], credentials: tuple[str, ...], own: tuple[str, ...]
 ) -> Inventory:
-    """Return `found` with every domain at fault that names a host or a credential which does not exist."""
+    """Return `found` with every domain at fault that names a host or a credential which does not exist.
+
+    So is one of the `own` names of the server: what is From them is the server's, and no customer's.
+    """
     faults = list(found.faults)
     sound = []
     for domain in found.domains:
@@ -144,6 +167,8 @@ def check_references(
         ]
         if domain.dns not in credentials:
             wrong.append(f'dns: "{domain.dns}" is not in sendyard_dns_credentials; {nearest(domain.dns, credentials)}')
+        if domain.name in own:
+            wrong.append(f'domain: "{domain.name}" is a name of the server itself; its own mail needs no domain file')
         faults += [Fault(domain.name, f"{directory}/{domain.name}.yml: {message}") for message in wrong]
         if not wrong:
             sound.append(domain)
@@ -160,6 +185,7 @@ def _text(said: Mapping[str, Any], key: str) -> str:
 def _logins(said: Any) -> Iterator[Login]:
     if not isinstance(said, list):
         raise Invalid("logins: a list is needed, each with username and password_hash")
+    known: set[str] = set()
     for number, login in enumerate(said, 1):
         if not isinstance(login, dict):
             raise Invalid(f"logins: entry {number} is no mapping of username and password_hash")
@@ -174,16 +200,23 @@ def _logins(said: Any) -> Iterator[Login]:
                     f'logins: entry {number}: "{key}" is no setting of a login; {nearest(str(key), LOGIN_KEYS)}'
                 )
         username = _text(login, "username").lower()
-        local, at, domain = username.rpartition("@")
-        if not at or not local or not DOMAIN.match(domain) or any(character in local for character in " :\t\"'\\,"):
-            raise Invalid(f'logins: "{username}" has no domain; a username is written like app@acme.example')
-        if local.startswith(PROBE_PREFIX):
-            raise Invalid(f'logins: "{username}": names that begin with {PROBE_PREFIX} are for proving; choose another')
-        hashed = _text(login, "password_hash")
-        if not hashed.startswith(HASH_SCHEMES):
+        if username in known:
+            raise Invalid(f'logins: "{username}" stands twice; leave one of them')
+        known.add(username)
+        matched = LOGIN.fullmatch(username)
+        if not matched or not DOMAIN.match(matched["domain"]):
             raise Invalid(
-                f'logins: the password_hash of "{username}" is no {HASH_SCHEMES[0]} hash, so it may be a password in '
-                "clear text. Give the login a new one and write its hash"
+                f'logins: "{username}" can be no login; a username is written like app@acme.example, of letters a-z, '
+                "digits and . _ = + -"
+            )
+        if matched["local"].startswith(PROBE_PREFIX):
+            raise Invalid(f'logins: "{username}": names that begin with {PROBE_PREFIX} are for proving; choose another')
+        hashed = login.get("password_hash")
+        # What stands there is not shown: it may be the password.
+        if not isinstance(hashed, str) or not is_hash(hashed):
+            raise Invalid(
+                f'logins: the password_hash of "{username}" is no {SCHEME} hash, so it may be a password in '
+                "clear text. Give the login a new one and write its hash; script/new-login makes both"
             )
         yield Login(username, hashed)
 
@@ -199,13 +232,19 @@ def _parse_all(files: list[Path]) -> Iterator[tuple[Path, Domain | Invalid]]:
 
 
 def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
-    """Find what is wrong only beside the other files: a domain or a login that stands twice."""
+    """Find what is wrong only beside the other files: a domain that stands twice, a login of two passwords.
+
+    The password of a login is what its own domain's file says: another file may let it send, not take it over.
+    """
     faults = [Fault(path.stem, f"{path}: {error}") for path, error in found.items() if isinstance(error, Invalid)]
     files: dict[str, Path] = {}
-    hashes: dict[str, tuple[Path, str]] = {}
+    hashes: dict[str, dict[Path, str]] = {}
     wrong: set[str] = set()
     domains = {path: domain for path, domain in found.items() if isinstance(domain, Domain)}
     names = {path.stem for path in found}
+    for path, domain in domains.items():
+        for login in domain.logins:
+            hashes.setdefault(login.username, {})[path] = login.password_hash
 
     def fault(domain: Domain, message: str) -> None:
         faults.append(Fault(domain.name, message))
@@ -216,10 +255,13 @@ def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
         if first != path:
             fault(domain, f"{path}: the domain {domain.name} has a file already, {first}; leave one of them")
         for login in domain.logins:
-            where, known = hashes.setdefault(login.username, (path, login.password_hash))
-            if known != login.password_hash:
-                fault(domain, f"{path}: logins: {login.username} has another password_hash in {where}; a login has one")
             owner = login.username.rpartition("@")[2]
+            if other := _contradiction(path, hashes[login.username], owner):
+                fault(
+                    domain,
+                    f"{path}: logins: {login.username} has another password_hash in {other}; a login has one, "
+                    "that of its own domain's file",
+                )
             if owner not in names:
                 fault(
                     domain,
@@ -227,6 +269,17 @@ def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
                     f"name it …@{domain.name}, or write {owner}.yml",
                 )
     return Inventory(tuple(domain for domain in domains.values() if domain.name not in wrong), tuple(faults))
+
+
+def _contradiction(path: Path, hashes: Mapping[Path, str], owner: str) -> Path | None:
+    """The file that `path` contradicts in the hash of a login of domain `owner`, or None.
+
+    `hashes` holds what each file says. The domain's own file is in the right.
+    """
+    if path.stem == owner:
+        return None
+    authorities = [other for other in hashes if other.stem == owner] or list(hashes)
+    return next((other for other in authorities if hashes[other] != hashes[path]), None)
 
 
 def _cached(cache: Path, stamp: str) -> Inventory | None:

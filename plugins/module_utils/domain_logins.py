@@ -14,12 +14,12 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .domains import DOMAIN
+from .domains import DOMAIN, LOGIN
 from .errors import SendyardError
 from .host import files
 from .host.command import run
@@ -28,8 +28,7 @@ from .host.state import STATE_DIRECTORY, read_state, write_state
 STATE = "logins"  # {"digest", "stamp", "domains": {domain: [login, …]}}
 SECONDS_TO_COMPILE = 120
 
-# What a login and a hash are made of, so that neither can end its line or its field in one of the three forms.
-_LOGIN = re.compile(r"[a-z0-9._=+-]+@[a-z0-9.-]+")
+# What a hash is made of, so that it cannot end its line or its field.
 _HASH = re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9+/=$.,]+")
 
 
@@ -82,14 +81,17 @@ def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
     before: dict[str, list[str]] = state.get("domains", {})
     kept = {name: before[name] for name in table["kept"] if name in before}
     after = kept | {name: facts["logins"] for name, facts in table["domains"].items() if facts["logins"]}
-    digest = _digest(after, table["logins"], kept)
+    at_fault = [login for login in table["logins"] if _own_domain(login) in set(table["kept"])]
+    digest = _digest(after, table["logins"], kept, at_fault)
     untouched = state.get("stamp") == _stamp(places)
     if untouched and state.get("digest") == digest:
         return Outcome((), (), False, state["total"], digest)
     _refuse_odd(after, table["logins"])
     known = _read_passwords(places.passwords)
-    still = {login for logins in kept.values() for login in logins}
-    hashes = {login: known[login] for login in still if login in known} | dict(table["logins"])
+    # The hash of a login is what its own domain's file says. Where that file is at fault nobody else says it: the
+    # host's own stays, or another customer's file could take the login over.
+    still = {login for logins in kept.values() for login in logins if login not in table["logins"]}.union(at_fault)
+    hashes = dict(table["logins"]) | {login: known[login] for login in still if login in known}
     domains = sorted(name for name in after.keys() | before.keys() if after.get(name) != before.get(name))
     passwords = sorted(login for login in hashes.keys() | known.keys() if hashes.get(login) != known.get(login))
     if not dry:
@@ -111,13 +113,13 @@ def _refuse_odd(owned: Mapping[str, Iterable[str]], hashes: Mapping[str, str]) -
                 f'"{name}" is no domain name, so it can have no logins. Mend the table: run the play again.'
             )
         for login in logins:
-            if not _LOGIN.fullmatch(login):
+            if not LOGIN.fullmatch(login):
                 raise LoginError(
                     f'{name}: "{login}" can be no login: it is written like app@{name}, in lower case, of letters, '
                     "digits and . _ = + -. Give it another name in the file of the domain."
                 )
     for login, hashed in hashes.items():
-        if not _LOGIN.fullmatch(login) or not _HASH.fullmatch(hashed):
+        if not LOGIN.fullmatch(login) or not _HASH.fullmatch(hashed):
             raise LoginError(f'"{login}": its name or hash can stand in no passwd-file. Mend the file of its domain.')
 
 
@@ -177,5 +179,12 @@ def _stamp(places: Places) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-def _digest(after: Mapping[str, list[str]], hashes: Mapping[str, str], kept: Mapping[str, list[str]]) -> str:
-    return hashlib.sha256(json.dumps([after, dict(hashes), sorted(kept)], sort_keys=True).encode()).hexdigest()
+def _own_domain(login: str) -> str:
+    return login.rpartition("@")[2]
+
+
+def _digest(
+    after: Mapping[str, list[str]], hashes: Mapping[str, str], kept: Mapping[str, list[str]], at_fault: Sequence[str]
+) -> str:
+    facts = [after, dict(hashes), sorted(kept), sorted(at_fault)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

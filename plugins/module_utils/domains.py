@@ -23,6 +23,9 @@ TABLE = Path("/var/lib/sendyard/domains.json.gz")  # where a host keeps its tabl
 # An A-label host name of at least two labels (RFC 5890 section 2.3.1, RFC 1123 section 2.1), lower-case.
 DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
+# A login, of what can end neither a line nor a field in any file that a daemon reads it from. Lower case.
+LOGIN = re.compile(r"(?P<local>[a-z0-9._=+-]+)@(?P<domain>[a-z0-9.-]+)")
+
 # Logins of this form are made by the prover for minutes and may speak for one domain each; no customer may have one.
 PROBE_PREFIX = "probe-"
 

@@ -31,16 +31,24 @@ def hash_token(token: str) -> str:
     return SCHEME + base64.b64encode(_digest(token, salt) + salt).decode()
 
 
+def is_hash(kept: str) -> bool:
+    """True if `kept` is what `hash_token` makes: the scheme, a whole digest, and a salt."""
+    return len(_decoded(kept)) > _DIGEST_BYTES
+
+
 def verify(token: str, kept: str) -> bool:
     """True if `kept` was made of `token`; False too where `kept` is no such hash."""
-    if not kept.startswith(SCHEME):
-        return False
-    try:
-        raw = base64.b64decode(kept.removeprefix(SCHEME), validate=True)
-    except ValueError:
-        return False
+    raw = _decoded(kept)
     digest, salt = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
     return hmac.compare_digest(digest, _digest(token, salt))
+
+
+def _decoded(kept: str) -> bytes:
+    """The digest and salt of `kept`, b"" where it is no hash of ours."""
+    try:
+        return base64.b64decode(kept.removeprefix(SCHEME), validate=True) if kept.startswith(SCHEME) else b""
+    except ValueError:
+        return b""
 
 
 def _digest(token: str, salt: bytes) -> bytes:

@@ -64,13 +64,17 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
     """Return all domain files of the owner; they are read anew only when one of them changed.
 
     A domain that names a host or a credential which the inventory does not have is at fault too.
+
+    Raises:
+        DirectoryError: there is no such directory.
     """
     directory = Path(said["domains_directory"])
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     found = domain_files.load(directory, cache=caches / "sendyard" / f"{name}.json.gz")
     senders = tuple(task_vars.get("groups", {}).get("senders", ()))
-    return domain_files.check_references(found, directory, senders=senders, credentials=tuple(said["dns_credentials"]))
+    credentials, own = tuple(said["dns_credentials"]), (said["fqdn"], said["bounce_domain"])
+    return domain_files.check_references(found, directory, senders=senders, credentials=credentials, own=own)
 
 
 def domain_faults(task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:

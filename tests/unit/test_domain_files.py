@@ -15,8 +15,10 @@ from ansible_collections.sendyard.mail.plugins.module_utils.domains import (
     digest,
     read_table,
 )
+from ansible_collections.sendyard.mail.plugins.module_utils.logins import hash_token
 
-HASH = "{SSHA512}c2FsdGVkaGFzaA=="
+HASH = hash_token("a token")
+OTHER_HASH = hash_token("another")
 GOOD = f"""
 domain: acme.example
 servers: [mx1]
@@ -50,10 +52,17 @@ def test_a_good_file_is_a_domain(tmp_path: Path) -> None:
         (GOOD + "dns: other\n", ["a key stands twice"]),
         (GOOD.replace("acme.example\nservers", "ACME.example\nservers"), ["lower case"]),
         (GOOD.replace("acme.example\nservers", "globex.example\nservers"), ["globex.example.yml"]),
-        (GOOD.replace("username: app@acme.example", "username: app"), ['"app" has no domain', "app@acme.example"]),
+        (GOOD.replace("username: app@acme.example", "username: app"), ['"app" can be no login', "app@acme.example"]),
+        (GOOD.replace("username: app@", "username: sales&co@"), ['"sales&co@acme.example" can be no login']),
+        (GOOD.replace("username: app@", "username: jörg@"), ["can be no login"]),
+        (GOOD + f'  - {{username: App@acme.example, password_hash: "{OTHER_HASH}"}}\n', ["stands twice"]),
         (GOOD.replace("username: app@", "username: probe-1@"), ["choose another"]),
         (GOOD.replace("password_hash", "password"), ["clear text"]),
         (GOOD.replace(HASH, "hunter2hunter2"), ["may be a password in clear text"]),
+        (GOOD.replace(HASH, "{SSHA512}hunter2hunter2"), ["may be a password in clear text"]),
+        (GOOD.replace(HASH, "{SSHA512}"), ["may be a password in clear text"]),
+        (GOOD.replace(f'"{HASH}"', "8273645510"), ["may be a password in clear text"]),
+        (GOOD.replace("domain: acme.example", "domain: 2024-13-45"), ["cannot be read", "quotes"]),
         (GOOD.replace("servers: [mx1]", "servers: []"), ["at least one host"]),
         (GOOD + "dmarc_policy: nune\n", ['did you mean "none"?']),
         (GOOD + "dmarc_rua: me@acme.example\n", ["mailto:"]),
@@ -71,6 +80,7 @@ def test_a_mistake_is_named_with_its_file_and_leaves_only_its_domain_out(
     for word in [str(tmp_path / "acme.example.yml"), *words]:
         assert word in fault.message
     assert "hunter2" not in fault.message
+    assert "8273645510" not in fault.message
 
 
 def test_a_domain_in_two_files_is_refused(tmp_path: Path) -> None:
@@ -82,10 +92,52 @@ def test_a_domain_in_two_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_login_has_one_hash(tmp_path: Path) -> None:
-    other = GOOD.replace("domain: acme.example", "domain: globex.example").replace(HASH, "{SSHA512}b3RoZXI=")
-    found = domain_files.load(write(tmp_path, acme_example=GOOD, globex_example=other))
+    """It is that of its own domain, wherever in the alphabet the other one stands."""
+    other = GOOD.replace(HASH, OTHER_HASH)
+    taken = {f"{name}_example": other.replace("domain: acme", f"domain: {name}") for name in ("aaa", "globex")}
+    found = domain_files.load(write(tmp_path, acme_example=GOOD, **taken))
     assert [domain.name for domain in found.domains] == ["acme.example"]
-    assert "another password_hash" in found.faults[0].message
+    assert [fault.subject for fault in found.faults] == ["aaa.example", "globex.example"]
+    assert all(f"another password_hash in {tmp_path}/acme.example.yml" in fault.message for fault in found.faults)
+
+
+def test_two_files_that_contradict_each_other_over_a_third_ones_login_are_both_at_fault(tmp_path: Path) -> None:
+    guests = GOOD.replace("domain: acme.example", "domain: globex.example")
+    others = GOOD.replace("domain: acme.example", "domain: initech.example").replace(HASH, OTHER_HASH)
+    own = GOOD.replace("app@", "info@")
+    found = domain_files.load(write(tmp_path, acme_example=own, globex_example=guests, initech_example=others))
+    assert [domain.name for domain in found.domains] == ["acme.example"]
+    assert [fault.subject for fault in found.faults] == ["globex.example", "initech.example"]
+
+
+def test_a_directory_that_is_not_there_is_not_an_empty_one(tmp_path: Path) -> None:
+    assert domain_files.load(tmp_path) == domain_files.Inventory((), ())
+    with pytest.raises(domain_files.DirectoryError, match="cannot be read"):
+        domain_files.load(tmp_path / "domans")
+
+
+def test_what_an_editor_leaves_is_no_domain_and_a_link_that_leads_nowhere_is_at_fault(tmp_path: Path) -> None:
+    write(tmp_path, acme_example=GOOD)
+    (tmp_path / ".#acme.example.yml").symlink_to("somebody@somewhere.123")
+    (tmp_path / "globex.example.yml").symlink_to("nowhere")
+    found = domain_files.load(tmp_path)
+    assert [domain.name for domain in found.domains] == ["acme.example"]
+    assert [fault.subject for fault in found.faults] == ["globex.example"]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = domain_files.load(write(tmp_path, acme_example=GOOD), cache=tmp_path / "file/cache")
+    assert [domain.name for domain in found.domains] == ["acme.example"]
+
+
+def test_the_servers_own_names_are_no_customers(tmp_path: Path) -> None:
+    found = domain_files.load(write(tmp_path, acme_example=GOOD))
+    checked = domain_files.check_references(
+        found, tmp_path, senders=("mx1",), credentials=("lab",), own=("acme.example",)
+    )
+    assert not checked.domains
+    assert "name of the server itself" in checked.faults[0].message
 
 
 def test_a_login_belongs_to_a_domain_of_the_inventory(tmp_path: Path) -> None:
@@ -95,7 +147,7 @@ def test_a_login_belongs_to_a_domain_of_the_inventory(tmp_path: Path) -> None:
 
 def test_what_a_domain_names_must_exist(tmp_path: Path) -> None:
     found = domain_files.load(write(tmp_path, acme_example=GOOD))
-    checked = domain_files.check_references(found, tmp_path, senders=("mx-1",), credentials=("labs",))
+    checked = domain_files.check_references(found, tmp_path, senders=("mx-1",), credentials=("labs",), own=())
     assert not checked.domains
     assert 'did you mean "mx-1"?' in checked.faults[0].message
     assert 'did you mean "labs"?' in checked.faults[1].message

@@ -140,6 +140,27 @@ def test_a_domain_whose_file_is_at_fault_keeps_its_logins(places: Places) -> Non
     assert written(places) == times
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["serves", "never served"])
+def test_no_other_file_says_the_password_of_a_login_whose_own_file_is_at_fault(places: Places, known: bool) -> None:
+    """Where the host has the login, that stays; and it is the other's from the moment its own file says the same."""
+    if known:
+        apply(places, table())
+    taken = table({"aaa.example": ["app@acme.example"]}, {"app@acme.example": "{SSHA512}EEEE"}, kept=("acme.example",))
+    apply(places, taken)
+    assert ("app@acme.example:{SSHA512}AAAA" in contents(places)["logins"]) == known
+    sound = {"aaa.example": ["app@acme.example"], "acme.example": ["app@acme.example"]}
+    apply(places, table(sound, {"app@acme.example": "{SSHA512}EEEE"}))
+    assert contents(places)["logins"] == "app@acme.example:{SSHA512}EEEE\n"
+
+
+def test_a_kept_domain_does_not_hold_back_the_new_password_of_anothers_login(places: Places) -> None:
+    shared = {"acme.example": ["app@acme.example"], "globex.example": ["app@acme.example"]}
+    apply(places, table(shared))
+    changed = table({"acme.example": ["app@acme.example"]}, {"app@acme.example": "{SSHA512}DDDD"}, ("globex.example",))
+    apply(places, changed)
+    assert contents(places)["logins"] == "app@acme.example:{SSHA512}DDDD\n"
+
+
 @pytest.mark.parametrize("harm", ["owner edited", "owner added", "owner removed", "logins edited", "map removed"])
 def test_what_somebody_else_wrote_is_mended(places: Places, harm: str) -> None:
     apply(places, table())

@@ -24,6 +24,7 @@ def test_a_hash_verifies_its_token_and_no_other() -> None:
     assert logins.verify(token, kept)
     assert not logins.verify(token + "x", kept)
     assert not logins.verify("", kept)
+    assert logins.is_hash(kept)
 
 
 def test_two_hashes_of_a_token_differ() -> None:
@@ -39,3 +40,4 @@ def test_what_is_no_hash_verifies_nothing() -> None:
     for kept in ("", "secret", "{PLAIN}secret", "{SSHA512}", "{SSHA512}c2hvcnQ=", "{SSHA512}no base64!"):
         assert not logins.verify("secret", kept)
         assert not logins.verify("", kept)
+        assert not logins.is_hash(kept)
