@@ -94,6 +94,10 @@ def preflight(directory: Path, hosts: str = HOSTS, group: str = GROUP, **domains
         ),
         (("group", GROUP + "sendyard_certificate_source: none\n"), ["senders.yml:6", "selfsigned"]),
         (
+            ("group", GROUP + "sendyard_domains_directory: /no/such/domains\n"),
+            ["sendyard_domains_directory (", "senders.yml:6", "/no/such/domains cannot be read"],
+        ),
+        (
             ("hosts", HOSTS.replace("      sendyard_fqdn: mx1.yard.example\n", "")),
             ["missing required", "sendyard_fqdn"],
         ),
