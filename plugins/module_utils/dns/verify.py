@@ -38,7 +38,7 @@ class NotPropagated(DnsError):
 
 @dataclass(frozen=True)
 class Expectation:
-    """What an answer for `key` must be: `holds` is given the record set, None where there is none."""
+    """What an answer for `key` must be: `holds` is given the record set, None where there is none but a wildcard's."""
 
     key: Key
     holds: Callable[[RRset | None], bool]
@@ -125,11 +125,18 @@ class _Outcome:
 def _round(expires: float, server: Server, expectations: Sequence[Expectation]) -> _Outcome:
     time_to_answer = max(expires, time.monotonic() + LAST_ROUND)
     answers = wire.ask_udp(server, [expectation.key for expectation in expectations], time_to_answer)
-    failures = [
-        Failure(server, expectation.key, reason)
-        for expectation in expectations
-        if (reason := _reason(server, expectation, answers))
+    reasons = {expectation: _reason(server, expectation, answers) for expectation in expectations}
+    probes = [
+        probe
+        for expectation, reason in reasons.items()
+        if reason and _answered(expectation.key, answers) and (probe := wire.probe(expectation.key))
     ]
+    if probes:  # what a wildcard lends does not stand there, so that it may be what is left where ours is gone
+        answers.messages |= wire.ask_udp(server, probes, time_to_answer).messages
+        reasons = {
+            expectation: reason and _reason(server, expectation, answers) for expectation, reason in reasons.items()
+        }
+    failures = [Failure(server, expectation.key, reason) for expectation, reason in reasons.items() if reason]
     return _Outcome(failures, answers.no_route)
 
 
@@ -140,9 +147,17 @@ def _reason(server: Server, expectation: Expectation, answers: wire.Answers) -> 
         return answers.silence or f"{server} does not answer"
     if not wire.is_authoritative(message):
         return f"{server} does not serve the zone (it answered {_code(message)}, not authoritative)"
-    if expectation.holds(wire.rrset_in(message, expectation.key)):
+    probe = wire.probe(expectation.key)
+    lent = probe is not None and _answered(probe, answers)
+    if expectation.holds(None if lent else wire.rrset_in(message, expectation.key)):
         return ""
     return f"{server} does not answer with it yet"
+
+
+def _answered(key: Key, answers: wire.Answers) -> bool:
+    """Return whether there is a record set at `key` among `answers`."""
+    message = answers.messages.get(key)
+    return message is not None and wire.rrset_in(message, key) is not None
 
 
 def _code(message: dns.message.Message) -> str:

@@ -37,6 +37,7 @@ UDP_PAYLOAD = 1232  # octets; larger answers are fragmented and get lost
 SILENT_AFTER = 4  # queries without any answer, after which the rest is asked over TCP
 NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 RESOLVE_TIMEOUT = 5.0  # seconds
+PROBE = (b"sendyard-probe", b"*")  # labels below a name that no zone has
 
 
 class WireError(DnsError):
@@ -87,6 +88,19 @@ def alias_in(message: dns.message.Message, name: dns.name.Name) -> dns.name.Name
     """Return the target of the CNAME at `name` in an answer, None where there is none."""
     found = message.get_rrset(dns.message.ANSWER, name, dns.rdataclass.IN, dns.rdatatype.CNAME)
     return found[0].target.canonicalize() if found else None
+
+
+def probe(key: Key) -> Key | None:
+    """Return where a server has an answer only if a wildcard lends the name of `key` its own (RFC 4592 section 3.3.1).
+
+    Where the name is no node of the zone, nothing below it is, and the wildcard that answers for it answers there too.
+    Where it is one, the closest encloser of the probe is the name, which has no wildcard below it, or that wildcard,
+    which lends nothing to what is below itself (section 2.2.1, ghost.*.example). None where the probe is too long.
+    """
+    try:
+        return Key(dns.name.Name([*PROBE, *key.name.labels]), key.type)
+    except dns.name.NameTooLong:
+        return None
 
 
 def is_authoritative(message: dns.message.Message) -> bool:

@@ -164,6 +164,25 @@ def test_a_wildcard_stands_in_nobodys_way(yard: Yard) -> None:
     assert yard.foreign() == before
 
 
+@pytest.mark.parametrize("below", [False, True], ids=["one wildcard", "one below the name too"])
+def test_a_wildcard_that_has_what_we_want_is_not_taken_for_ours(yard: Yard, below: bool) -> None:
+    update = dns.update.UpdateMessage(yard.zone)
+    update.add(yard.name("*"), 3600, "A", "10.9.1.1")
+    if below:
+        update.add(yard.name("*.mx1"), 3600, "A", "10.9.1.1")
+    assert yard.server.update(update) == 0
+    before = yard.foreign()
+    want = yard.record("mx1", "A", ["10.9.1.1"], ttl=3600)
+    for changes in (1, 0):
+        outcome = yard.publish(want)
+        assert (outcome.faults, len(outcome.changes)) == ({}, changes)
+    assert yard.foreign() - before == {(yard.name("mx1"), 1, 3600, bytes([10, 9, 1, 1]))}
+    for changes in (1, 0):
+        outcome = yard.publish(want, state="absent")
+        assert (outcome.faults, len(outcome.changes)) == ({}, changes)
+    assert yard.foreign() == before
+
+
 def test_foreign_content_at_our_name_is_shown_and_adopted_on_request(yard: Yard) -> None:
     want = yard.record("a", "A", ["10.9.1.1"])
     outcome = yard.publish(want)

@@ -197,27 +197,17 @@ class Rfc2136:
         return self._without_wildcards(zone, Found(rrsets, aliases, faults))
 
     def _without_wildcards(self, zone: Zone, found: Found) -> Found:
-        """Return `found` without what looks like a wildcard's.
-
-        Whoever has the same values at name and wildcard is noticed by the prerequisites of the update.
-        """
-        lent = {key: _wildcards(key, zone.name) for key, rrset in found.rrsets.items() if rrset}
-        lent |= {
-            Key(name, dns.rdatatype.CNAME): _wildcards(Key(name, dns.rdatatype.CNAME), zone.name)
-            for name in found.aliases
-        }
-        stars = list(dict.fromkeys(star for stars in lent.values() for star in stars))
-        if not stars:
-            return found
-        said = dict(zip(stars, self._messages(zone, stars), strict=True))
+        """Return `found` without what a wildcard lends."""
+        there = [key for key, rrset in found.rrsets.items() if rrset]
+        there += [Key(name, dns.rdatatype.CNAME) for name in found.aliases]
+        probes = {key: probe for key in there if (probe := wire.probe(key))}
         rrsets, aliases = dict(found.rrsets), dict(found.aliases)
-        for key, stars_of_key in lent.items():
-            for star in stars_of_key:
-                if key.type == dns.rdatatype.CNAME and key.name in aliases:
-                    if wire.alias_in(said[star], star.name) == aliases[key.name]:
-                        del aliases[key.name]
-                elif (rrset := found.rrsets.get(key)) and _same_values(wire.rrset_in(said[star], star), rrset):
-                    rrsets[key] = None
+        for (key, probe), answer in zip(probes.items(), self._messages(zone, list(probes.values())), strict=True):
+            if rrsets.get(key) and wire.rrset_in(answer, probe):
+                rrsets[key] = None
+            # the same target: below a DNAME every name is a CNAME, each to another one (RFC 6672 section 2.2)
+            if key.type == dns.rdatatype.CNAME and wire.alias_in(answer, probe.name) == aliases.get(key.name):
+                aliases.pop(key.name, None)
         return Found(rrsets, aliases, found.faults)
 
     # --- writing
@@ -386,18 +376,3 @@ def _octets(change: Change) -> int:
     owner = len(change.key.name.to_wire() or b"") + RR_OCTETS
     values = [*(change.before.values if change.before else ()), *(change.after.values if change.after else ())]
     return 4 * owner + sum(2 * (owner + len(value.wire)) for value in values)
-
-
-def _wildcards(key: Key, apex: dns.name.Name) -> list[Key]:
-    """Return the wildcards of the zone that could lend `key` its values."""
-    stars, name = [], key.name
-    while name != apex and name.is_subdomain(apex):
-        name = name.parent()
-        stars.append(Key(dns.name.Name([b"*", *name.labels]), key.type))
-    return stars
-
-
-def _same_values(first: RRset | None, second: RRset) -> bool:
-    if first is None or first.ttl != second.ttl:
-        return False
-    return {value.wire for value in first.values} == {value.wire for value in second.values}
