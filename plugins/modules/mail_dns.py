@@ -156,15 +156,42 @@ SUBJECTS_IN_MESSAGE = 20
 
 
 class QuietModule(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
-    """A module whose arguments do not go to the journal, since a named credential may hold its secret."""
+    """A module whose arguments do not go to the journal, and no credential's secret into a result.
+
+    Ansible returns the arguments with every result, those of a failure before anything was read among them.
+    """
+
+    def _load_params(self) -> None:
+        """Read the arguments; before they are validated, since an invalid one is a failure too."""
+        super()._load_params()
+        self.no_log_values.update(secrets_in(self.params.get("credentials")))
 
     def _log_invocation(self) -> None:
         """Log nothing."""
 
 
+def secrets_in(said: Any) -> set[str]:
+    """Return what is or may be a secret in the option credentials, whatever stands there instead of named ones."""
+    if not isinstance(said, Mapping):
+        return texts(said)
+    found = (one.get("secret") if isinstance(one, Mapping) else one for one in said.values())
+    return set().union(*map(texts, found))
+
+
+def texts(value: Any) -> set[str]:
+    """Return every text and number in `value`, as it stands there and without surrounding white space."""
+    if isinstance(value, Mapping):
+        return set().union(*map(texts, value.values()))
+    if isinstance(value, (list, tuple)):
+        return set().union(*map(texts, value))
+    text = "" if value is None or isinstance(value, bool) else str(value)
+    return {text, text.strip()} - {""}
+
+
 def main() -> None:
     """Run the module."""
     module = QuietModule(argument_spec=SPEC, supports_check_mode=True)
+    module.no_log_values.update(secrets_in(module.params["credentials"]))  # what was a text is parsed now
     if not HAS_DNSPYTHON:
         module.fail_json(msg=missing_required_lib("dnspython"))
     try:

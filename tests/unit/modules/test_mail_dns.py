@@ -145,6 +145,45 @@ def test_the_secret_is_read_and_never_shown(
     assert SECRET not in said["text"]
 
 
+UNUSED = "dW51c2VkLCBhbmQgbm9ib2R5IGFza2VkIGZvciBpdA=="
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"),
+    [(f"{UNUSED}\n", UNUSED), ([UNUSED], UNUSED), ({"is": UNUSED}, UNUSED), (8642097531, "8642097531")],
+    ids=["text", "list", "dict", "number"],
+)
+def test_a_secret_that_the_records_do_not_need_is_not_shown(
+    run: Run, server: NameServer, secret: object, shown: str
+) -> None:
+    known = {"lab": server.credential(), "other": server.credential(secret=secret)}
+    said = run(records=[record("x", "10.9.1.1")], state="checked", credentials=known)
+    assert said["subjects"] == {"x.acme.example": {"ok": True}}
+    assert shown not in said["text"]
+    assert said["invocation"]["module_args"]["credentials"]["other"]["key_name"] == "sendyard."
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"records_files": ["/no/such/file"]},
+        {"name_servers": {"ns1": 53}},
+        {"state": "presnt"},
+        {"deadline": "soon"},
+        {"credentials": {"lab": SECRET}, "state": "presnt"},
+        {"credentials": [{"provider": "rfc2136", "secret": SECRET}]},
+        {"credentials": f"{{provider: rfc2136, secret: {SECRET}}}"},
+        {"credentials": json.dumps({"lab": {"secret": SECRET}}), "records_files": ["/no/such/file"]},
+    ],
+    ids=str,
+)
+def test_a_failure_before_anything_was_read_shows_no_secret(run: Run, args: dict[str, Any]) -> None:
+    said = run(**args)
+    assert said["failed"]
+    assert "module_args" in said["invocation"]
+    assert SECRET not in said["text"]
+
+
 @pytest.mark.parametrize(
     ("changed", "error"),
     [
@@ -185,7 +224,9 @@ def test_bad_arguments_are_one_message(run: Run, args: dict[str, Any], message: 
 
 def test_without_dnspython_the_module_says_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail_dns, "HAS_DNSPYTHON", False)
-    assert "dnspython" in run(records=[])["msg"]
+    said = run(records=[])
+    assert "dnspython" in said["msg"]
+    assert SECRET not in said["text"]
 
 
 def test_nothing_wanted_is_nothing_done(run: Run) -> None:
