@@ -71,7 +71,8 @@ def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapp
             ptr=said["publish_ptr"],
         )
 
-    return records.remembering(having(owner.public_addresses(said)), having(key["earlier"]))
+    earlier = [record for addresses in key["earlier"] for record in having(addresses)]
+    return records.remembering(having(owner.public_addresses(said)), earlier)
 
 
 def _domain_records(
@@ -92,7 +93,8 @@ def _domain_records(
                 dmarc_rua=domain.dmarc_rua or said["dmarc_rua"],
             )
 
-        yield from records.remembering(having(owner.public_addresses(said)), having(key["earlier"]))
+        earlier = [record for addresses in key["earlier"] for record in having(addresses)]
+        yield from records.remembering(having(owner.public_addresses(said)), earlier)
 
 
 def _write(wanted: list[Any]) -> str:

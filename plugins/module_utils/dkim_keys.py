@@ -24,7 +24,8 @@ from .host import files
 from .host.command import run
 from .host.state import STATE_DIRECTORY, read_state, write_state
 
-# {"selector", "public": {domain: base64}, "published": {domain: digest}, "addresses": {domain: [those then published]}}
+# {"selector", "public": {domain: base64}, "published": {domain: digest}, "addresses": {domain: [those then published]},
+# "attempted": {domain: [[those of a run that may have written them since, and was not confirmed], …]}}
 STATE = "dkim"
 BITS = 2048  # RFC 8301 section 3.2: signers should use at least 2048; larger ones do not fit everywhere in DNS
 SECONDS_TO_MAKE = 60
@@ -50,8 +51,8 @@ class Outcome:
     """What a call found and did.
 
     `pending` maps each domain that does not sign yet, or whose records are not known to be published, to its selector,
-    public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, and the addresses
-    that its records had `earlier`.
+    public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, and the lists of
+    addresses that its records had `earlier`, or may have had.
     """
 
     made: tuple[str, ...]
@@ -71,6 +72,9 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
     """Give every domain of `table` a key; withdraw those of domains that left it, and all where the selector changed.
 
     A withdrawn key waits among the pending ones: a domain that comes back has the key that its record may still name.
+
+    The addresses that the records of a pending domain are about to get are remembered before anybody publishes them, so
+    that they are known to be ours even if the run ends before `publish`.
 
     Args:
         table: as `domains.read_table` returns it. Of its "kept" domains everything stays as it is.
@@ -105,7 +109,12 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
             for batch in _batches(names):
                 state.public.update(_at_once(work, batch, where))
                 state.write(where)
-    return _outcome(wanted, selector, state, signing.difference(gone), made=missing, retired=gone, tell_all=tell_all)
+    outcome = _outcome(wanted, selector, state, signing.difference(gone), made=missing, retired=gone, tell_all=tell_all)
+    if not dry:
+        for name, key in outcome.pending.items():
+            state.attempt(name, key["digest"], table["host"]["addresses"])
+        state.write(where)
+    return outcome
 
 
 def publish(
@@ -131,6 +140,7 @@ def publish(
             moved.append(name)
         state.published[name] = entry["digest"]
         state.addresses[name] = list(table["host"]["addresses"])
+        state.attempted.pop(name, None)
     if not dry:
         for name in moved:
             (where.pending / f"{name}.pem").replace(where.signing / f"{name}.pem")
@@ -146,12 +156,28 @@ class _State:
     public: dict[str, str]
     published: dict[str, str]
     addresses: dict[str, list[str]]
+    attempted: dict[str, list[list[str]]]
 
     @classmethod
     def read(cls, where: Directories) -> _State:
         said = read_state(STATE, where.state)
-        tables = (dict(said.get(name, {})) for name in ("public", "published", "addresses"))
+        tables = (dict(said.get(name, {})) for name in ("public", "published", "addresses", "attempted"))
         return cls(said.get("selector", ""), *tables)
+
+    def attempt(self, name: str, digest: str, addresses: Sequence[str]) -> None:
+        """Remember that the records of `name` may be those of `digest` and `addresses` from now on.
+
+        What was published before may be so no longer, and is pending again if it is wanted back.
+        """
+        if self.published.get(name) != digest:
+            self.published.pop(name, None)
+        if list(addresses) not in self.earlier(name):
+            self.attempted.setdefault(name, []).append(list(addresses))
+
+    def earlier(self, name: str) -> list[list[str]]:
+        """All lists of addresses that the records of `name` may have, that which was seen first."""
+        seen = [self.addresses[name]] if name in self.addresses else []
+        return [*seen, *self.attempted.get(name, [])]
 
     def write(self, where: Directories) -> None:
         write_state(STATE, asdict(self), where.state)
@@ -178,7 +204,7 @@ def _outcome(
                 "selector": selector,
                 "public_key": state.public.get(name, ""),
                 "digest": digest,
-                "earlier": state.addresses.get(name, []),
+                "earlier": state.earlier(name),
             }
             for name, digest in digests.items()
             if tell_all or state.published.get(name) != digest or name not in signing

@@ -86,11 +86,14 @@ def remembering(records: Sequence[Record], earlier: Sequence[Record]) -> list[Re
     """Return `records` with what `earlier` ones at the same place had, and these do not want, as `was`.
 
     So an address that a server gave up leaves its A record and the SPF of its domains. Where nothing is wanted any more
-    at the place of an earlier record (the PTR of that address), a record without values says that it is to go.
+    at the place of an earlier record (the PTR of that address), a record without values says that it is to go. Several
+    earlier ones at one place are what different runs wrote there.
     """
-    had = {_place(record): record for record in earlier}
+    had: dict[tuple[str, str, str], Record] = {}
+    for record in earlier:
+        had[_place(record)] = _with_was(record, had.get(_place(record)))
     places = {_place(record) for record in records}
-    given_up = [{**record, "values": [], "was": record["values"]} for record in earlier if _place(record) not in places]
+    given_up = [_with_was({**record, "values": []}, record) for place, record in had.items() if place not in places]
     return [_with_was(record, had.get(_place(record))) for record in records] + given_up
 
 

@@ -51,7 +51,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pending:
-  description: By domain, selector, public_key, digest and earlier addresses of keys whose records may not be published.
+  description:
+    - By domain, selector, public_key and digest of keys whose records may not be published.
+    - C(earlier) is the lists of addresses that those records had or, written by a run that was not confirmed, may have.
   returned: success
   type: dict
 retired:

@@ -70,3 +70,16 @@ def test_what_was_is_remembered_and_what_is_left_is_named() -> None:
     assert given_up["name"] == "mx1-1._domainkey.acme.example"
     assert given_up["was"] == ["v=DKIM1; k=rsa; p=AAAA"]
     assert model.parse_record(given_up).absent
+
+
+def test_what_several_runs_wrote_is_remembered() -> None:
+    def host(address: str) -> list[records.Record]:
+        return records.host_records(HOST[0], [address], *HOST[2:], subject="mx1", credential="ours", ptr=True)
+
+    made = records.remembering(host("10.9.1.3"), [*host("10.9.1.1"), *host("10.9.1.2"), *host("10.9.1.3")])
+    was = {(record["name"], record["type"]): sorted(record["was"]) for record in made}
+    assert was["mx1.yard.example", "A"] == ["10.9.1.1", "10.9.1.2"]
+    assert was["mx1.yard.example", "TXT"] == ["v=spf1 ip4:10.9.1.1 -all", "v=spf1 ip4:10.9.1.2 -all"]
+    assert was["_dmarc.mx1.yard.example", "TXT"] == []
+    gone = {record["name"]: record["was"] for record in made if not record["values"]}
+    assert gone == {f"{n}.1.9.10.in-addr.arpa": ["mx1.yard.example."] for n in (1, 2)}

@@ -19,10 +19,15 @@ from ansible_collections.sendyard.mail.plugins.module_utils.dkim_keys import Dir
 OWN = "mx1.yard.example"
 
 
-def table(*names: str, settings: str = "s", kept: tuple[str, ...] = ()) -> dict[str, Any]:
+ADDRESS = "198.51.100.1"
+
+
+def table(
+    *names: str, settings: str = "s", kept: tuple[str, ...] = (), addresses: tuple[str, ...] = (ADDRESS,)
+) -> dict[str, Any]:
     """A host's table with its own domain and `names`."""
     return {
-        "host": {"addresses": ["198.51.100.1"]},
+        "host": {"addresses": list(addresses)},
         "kept": list(kept),
         "domains": {name: {"logins": [], "record_settings": settings} for name in (OWN, *names)},
         "logins": {},
@@ -121,6 +126,38 @@ def test_changed_record_settings_are_pending_while_the_key_goes_on_signing(where
     assert signing(where) == {OWN}
     assert not publish(where, again, settings="other").changed
     assert make(where, settings="other").pending == {}
+
+
+def test_addresses_of_a_run_that_was_not_confirmed_are_remembered(where: Directories) -> None:
+    def make_at(address: str) -> Outcome:
+        return make(where, settings=address, addresses=(address,))
+
+    publish(where, make_at("198.51.100.1"), settings="198.51.100.1")
+    for _ in range(2):
+        make_at("198.51.100.2")  # its records were written, and the run ended before they were seen
+    third = make_at("198.51.100.3")
+    assert third.pending[OWN]["earlier"][:2] == [["198.51.100.1"], ["198.51.100.2"]]
+    back = make_at("198.51.100.1")
+    assert set(back.pending) == {OWN}  # its records were published once, and may be replaced by now
+    publish(where, back, settings="198.51.100.1")
+    assert make_at("198.51.100.1").pending == {}
+    assert make_at("198.51.100.4").pending[OWN]["earlier"][0] == ["198.51.100.1"]
+    assert len(make_at("198.51.100.4").pending[OWN]["earlier"]) == 2
+
+
+def test_check_mode_remembers_no_addresses(where: Directories) -> None:
+    publish(where, make(where))
+    before = snapshot(where)
+    told = dkim_keys.make(table(settings="2", addresses=("198.51.100.2",)), "s1", where, dry=True)
+    assert told.pending[OWN]["earlier"] == [[ADDRESS]]
+    assert snapshot(where) == before
+
+
+def test_telling_all_again_changes_nothing(where: Directories) -> None:
+    publish(where, make(where))
+    before = snapshot(where)
+    dkim_keys.make(table(), "s1", where, dry=False, tell_all=True)
+    assert snapshot(where) == before
 
 
 def test_what_was_seen_must_be_what_the_host_has(where: Directories) -> None:
