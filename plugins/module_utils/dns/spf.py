@@ -149,10 +149,13 @@ def merge(record: str, wanted: Sequence[str], was: Sequence[str] = ()) -> str:
 
 
 def remove(record: str, mechanisms: Iterable[str]) -> str:
-    """Return `record` without `mechanisms`; an `all` among them stays. Undoes what `merge` inserted, byte for byte."""
-    gone = {_meaning(text) for text in mechanisms} - {("all", "")}
+    """Return `record` without `mechanisms`; an `all` among them stays. Undoes what `merge` inserted, byte for byte.
+
+    One that others wrote with another qualifier says something else, and stays.
+    """
+    gone = {(term.qualifier, term.meaning) for term in _ours(mechanisms)}
     for term in reversed(parse(record)):
-        if term.qualifier and term.meaning in gone:
+        if (term.qualifier, term.meaning) in gone:
             if record[term.end : term.end + 1] == " ":
                 record = record[: term.start] + record[term.end + 1 :]
             else:

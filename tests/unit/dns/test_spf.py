@@ -41,6 +41,14 @@ def test_what_was_ours_goes_and_what_is_wanted_still_stays() -> None:
     )
 
 
+@pytest.mark.parametrize("qualifier", ["-", "~", "?"])
+def test_what_others_say_of_the_same_address_stays(qualifier: str) -> None:
+    record = f"v=spf1 {qualifier}ip4:10.9.1.9 mx ~all"
+    assert spf.remove(record, ["ip4:10.9.1.9"]) == record
+    assert spf.merge(record, [], was=["ip4:10.9.1.9"]) == record
+    assert spf.without("v=spf1 +IP4:10.9.1.9 mx ~all", ["ip4:10.9.1.9"]) == "v=spf1 mx ~all"
+
+
 def test_an_all_of_ours_ends_only_a_first_record() -> None:
     assert spf.first(["ip4:10.9.1.1"]) == "v=spf1 ip4:10.9.1.1 ~all"
     assert spf.first(["ip4:10.9.1.1", "-all"]) == "v=spf1 ip4:10.9.1.1 -all"
