@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 return result
         elif part == "changed":
             served = [domain for domain in served if domain.name in pending]
-        wanted = [*_host_records(name, said, pending), *_domain_records(served, said, pending)]
+        wanted = [*_host_records(name, said, pending), *_domain_records(served, said, pending, variables)]
         if part != "zones":  # a key that the host did not tell is published already, or, in check mode, not made yet
             wanted = [record for record in wanted if record["values"] or record["was"]]
         result.update(
@@ -76,8 +77,12 @@ def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapp
 
 
 def _domain_records(
-    served: list[domains.Domain], said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]]
+    served: list[domains.Domain],
+    said: Mapping[str, Any],
+    pending: Mapping[str, Mapping[str, Any]],
+    variables: Mapping[str, Any],
 ) -> Iterator[Any]:
+    now = owner.public_addresses(said)
     for domain in served:
         key = pending.get(domain.name, NO_KEY)
 
@@ -93,8 +98,11 @@ def _domain_records(
                 dmarc_rua=domain.dmarc_rua or said["dmarc_rua"],
             )
 
-        earlier = [record for addresses in key["earlier"] for record in having(addresses)]
-        yield from records.remembering(having(owner.public_addresses(said)), earlier)
+        given_up = [address for addresses in key["earlier"] for address in addresses if address not in now]
+        if given_up:  # not what moved to another server of the domain, whose records may not be written by this run
+            theirs = owner.addresses_of_others(domain, variables)
+            given_up = [address for address in given_up if ipaddress.ip_address(address) not in theirs]
+        yield from records.remembering(having(now), having(given_up))
 
 
 def _write(wanted: list[Any]) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -53,6 +54,29 @@ def public_addresses(said: Mapping[str, Any]) -> tuple[str, ...]:
 def bind_addresses(said: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the addresses that the host itself holds, in the owner's order."""
     return tuple(address.get("bind") or address["public"] for address in said["addresses"])
+
+
+def addresses_of_others(
+    domain: domains.Domain, task_vars: Mapping[str, Any]
+) -> frozenset[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the public addresses of the domain's other servers, those that are not in the play among them.
+
+    Raises:
+        AnsibleError: a server's addresses cannot be had.
+    """
+    found = set()
+    for name in domain.servers:
+        if name == task_vars["inventory_hostname"]:
+            continue
+        try:
+            said = task_vars["hostvars"][name]["sendyard_addresses"]
+            found |= {ipaddress.ip_address(address["public"]) for address in said}
+        except (AnsibleError, LookupError, TypeError, ValueError) as error:
+            raise AnsibleError(
+                f"{name}: sendyard_addresses: they cannot be read here ({error}), so nobody knows which addresses of "
+                f"this host {name} has now, and the SPF record of {domain.name} must keep. Mend them, or run for both."
+            ) from error
+    return frozenset(found)
 
 
 def host(name: str, said: Mapping[str, Any]) -> domains.Host:
