@@ -24,6 +24,7 @@ NAMESPACE = "localhost/sendyard"
 ARCHIVE = (
     "http://debian.lab.example/debian"  # what hosts are told; the lab's proxy makes the machine's own mirror of it
 )
+PUBLIC_ARCHIVE = "http://deb.debian.org/debian"
 BUILD_SECONDS = 900
 
 BASE_PACKAGES = (
@@ -86,18 +87,25 @@ class Mirror:
 
 
 def machine_mirror() -> Mirror:
-    """Ask the machine's apt for mirror and proxy; one without a Debian mirror is told so."""
-    uris = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).split()
-    plain = [uri.rstrip("/") for uri in uris if uri.startswith("http")]
-    archive = next((uri for uri in plain if uri.endswith("/debian")), "")
-    if not archive:
-        raise LabError(
-            "apt on this machine names no Debian mirror (a URI that ends in /debian). Add one to its sources."
-        )
-    security = next((uri for uri in plain if uri.endswith("/debian-security")), f"{archive}-security")
+    """Ask the machine's apt for mirror and proxy; without a Debian mirror of its own, it is Debian's public one."""
+    # What an update would fetch: known also where the lists are empty, as in many cloud images.
+    fetched = run(["apt-get", "--print-uris", "update"])
+    bases = dict.fromkeys(re.findall(r"^'(\S+)/dists/", fetched, re.MULTILINE))
+    mirrors = [mirror for base in bases if (mirror := _over_http(base))]
+    archive = next((mirror for mirror in mirrors if mirror.endswith("/debian")), PUBLIC_ARCHIVE)
+    security = next((mirror for mirror in mirrors if mirror.endswith("/debian-security")), f"{archive}-security")
     settings = run(["apt-config", "dump", "--no-empty", "--format", '%f "%v";%n', "Acquire"]).splitlines()
     options = tuple(line for line in settings if re.match(r"Acquire::https?::", line))
     return Mirror(archive, security, options)
+
+
+def _over_http(base: str) -> str:
+    """A source that is reached by HTTP, as it is; of a list of mirrors (apt-transport-mirror(1)) the first such one."""
+    if base.startswith("mirror+file:"):
+        listed = Path(base.removeprefix("mirror+file:"))
+        lines = listed.read_text().splitlines() if listed.is_file() else []
+        base = next((line.split()[0] for line in lines if line.startswith("http")), "")
+    return base.rstrip("/") if base.startswith("http") else ""
 
 
 def sources(suite: str, archive: str, security: str, *, signed_by: str) -> str:
