@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -183,3 +184,120 @@ def test_bootstrap_says_so_where_the_machine_is_no_debian(tmp_path: Path) -> Non
     assert said.returncode == 1
     assert "not a Debian" in said.stderr
     assert "sendyard-no-such-package" in said.stderr
+
+
+# -- what bootstrap leaves of what it installs -----------------------------------------------------------------------
+
+# Stands in for apt-get: while it installs it notes what the policy says; a second one takes longer than the first.
+APT_GET = """
+case "$*" in
+*install*)
+    if [ -e "$HERE/seen" ]; then times=50; else times=20; fi
+    for _ in $(seq $times); do "$HERE/policy-rc.d"; echo $? >>"$HERE/seen"; sleep 0.02; done
+    touch "$HERE/installed"
+    ;;
+esac
+"""
+SYSTEMCTL = """
+case "$*" in
+*disable*) for unit in "$@"; do echo "$unit"; done | grep -v ^- | tail -n +2 >>"$HERE/disabled" ;;
+*list-unit-files*)
+    types=$(echo "$*" | sed 's/.*--type=\\([^ ]*\\).*/\\1/')
+    {
+        echo ssh.service
+        if [ -e "$HERE/installed" ]; then printf '%s\\n' podman.service podman.socket certbot.timer; fi
+    } | while read -r unit; do
+        case ",$types," in *,"${unit##*.}",*) echo "$unit enabled enabled" ;; esac
+    done
+    ;;
+esac
+"""
+SUDO = '[ "$1" != -v ] || exit 0; [ "$1" != -n ] || shift; exec "$@"'
+OWN_POLICY = "#!/bin/sh\nexit 0\n"
+
+
+class Machine:
+    """A checkout whose bootstrap finds an apt-get and a systemctl of ours, and its policy and lock in a directory."""
+
+    def __init__(self, here: Path) -> None:
+        self.here = here
+        self.policy = here / "policy-rc.d"
+        for name in ("bin", "one/.venv/bin", "two/.venv/bin"):
+            (here / name).mkdir(parents=True)
+        for name, script in {"apt-get": APT_GET, "systemctl": SYSTEMCTL, "sudo": SUDO}.items():
+            (here / "bin" / name).write_text(f"#!/bin/sh\nexport HERE={here}\n{script}")
+            (here / "bin" / name).chmod(0o755)
+
+    def start(self, checkout: str) -> subprocess.Popen[str]:
+        """Start bootstrap in one of two checkouts; a package is missing, and what Python needs is there."""
+        root = self.here / checkout
+        for name in ("script", "lab", "requirements"):
+            (root / name).mkdir()
+        (root / "lab/packages").write_text("sendyard-no-such-package\n")
+        (root / "requirements/dev.txt").write_text("")
+        (root / ".venv/.made-from").write_text(f"{hashlib.sha256().hexdigest()}\n{root}\n")
+        (root / ".venv/bin/python").symlink_to("/bin/true")
+        text = (ROOT / "script/bootstrap").read_text()
+        for path in ("/usr/sbin/policy-rc.d", "/run/lock/sendyard-bootstrap"):
+            assert path in text
+            text = text.replace(path, f"{self.here}/{Path(path).name}")
+        (root / "script/bootstrap").write_text(text)
+        return subprocess.Popen(
+            ["bash", root / "script/bootstrap"],
+            env={**os.environ, "PATH": f"{self.here}/bin:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self) -> None:
+        """Run it in one checkout, to its end."""
+        _ended_well(self.start("one"))
+
+    def verdicts(self) -> set[str]:
+        """What the policy said while packages were installed: "101" forbids to start anything."""
+        return set((self.here / "seen").read_text().split())
+
+
+def _ended_well(process: subprocess.Popen[str]) -> None:
+    said = process.communicate(timeout=SECONDS)[1]
+    assert process.returncode == 0, said
+
+
+def test_bootstrap_disables_whatever_its_packages_enabled(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.run()
+    assert (tmp_path / "disabled").read_text().split() == ["certbot.timer", "podman.service", "podman.socket"]
+
+
+def test_nothing_is_started_while_two_checkouts_install_at_once(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    first = machine.start("one")
+    ends = time.monotonic() + SECONDS
+    while not machine.policy.exists():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    second = machine.start("two")
+    _ended_well(first)
+    _ended_well(second)
+    assert machine.verdicts() == {"101"}
+    assert not machine.policy.exists()
+
+
+def test_a_policy_that_a_killed_bootstrap_left_goes(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    marked = re.search(r"mark='(.*)' ", (ROOT / "script/bootstrap").read_text())
+    assert marked
+    machine.policy.write_text(f"#!/bin/sh\n{marked[1]}\n")  # killed before it was whole, or could be executed
+    machine.run()
+    assert machine.verdicts() == {"101"}
+    assert not machine.policy.exists()
+
+
+def test_a_policy_of_the_machines_own_decides_and_stays(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.policy.write_text(OWN_POLICY)
+    machine.policy.chmod(0o755)
+    machine.run()
+    assert machine.verdicts() == {"0"}
+    assert machine.policy.read_text() == OWN_POLICY
