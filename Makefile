@@ -11,14 +11,14 @@ help:  ## this list
 demo:  ## build the lab, make its bare hosts sending servers, send a message, show what the receiver saw
 	@script/demo
 
-demo-down:  ## remove everything that "make demo" made
+demo-down:  ## remove the lab, its images and what it fetched; Debian packages, .venv and reports/ stay
 	@lab/lab down --all
 
 lab-up:  ## only the lab, with its hosts still bare
 	@script/bootstrap
 	@lab/lab up
 
-lab-down:  ## remove the lab
+lab-down:  ## remove the lab; its images stay
 	@lab/lab down
 
 check:  ## style, types, documentation and unit tests, in under a minute

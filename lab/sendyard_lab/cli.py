@@ -31,8 +31,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="lab/lab", description="A sender's world in containers.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("up", help="bring up what is not up, and wait until it serves")
-    one = commands.add_parser("down", help="remove everything that the lab made; base images and fetched packages stay")
-    one.add_argument("--all", action="store_true", help="remove these too")
+    one = commands.add_parser("down", help="remove the lab; base images stay, which all checkouts share")
+    one.add_argument("--all", action="store_true", help="remove these too, unless another checkout has a lab")
     commands.add_parser("status", help="say what runs; exit code 1 unless everything does")
     one = commands.add_parser("ssh", help="log in to a host, or run a command there")
     one.add_argument("host", metavar="HOST", choices=HOSTS)
@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=f"{text} of one host, or of the whole lab")
         one.add_argument("host", nargs="?", metavar="HOST", choices=HOSTS)
         one.add_argument("--name", type=_state_name, default="saved", help="what it is called; fresh is what `up` made")
+    one = commands.add_parser("forget", help="remove a kept state")
+    one.add_argument("--name", type=_state_name, default="saved", help="what it is called")
     one = commands.add_parser("fault", help="break a host's network by an nft rule, in both directions; or clear it")
     one.add_argument("host", metavar="HOST", choices=HOSTS)
     one.add_argument("rule", metavar="'NFT RULE'|clear", help="for example: tcp dport 25 drop")
@@ -80,7 +82,7 @@ def run_command(arguments: argparse.Namespace, lab: Slice) -> int:
     """Do what one command line says."""
     chosen: Host | None = HOSTS.get(getattr(arguments, "host", None) or "")
     match arguments.command:
-        case "up" | "down" | "save" | "reset":
+        case "up" | "down" | "save" | "reset" | "forget":
             with _alone(lab):
                 _change(arguments, lab, chosen)
         case "status":
@@ -92,7 +94,7 @@ def run_command(arguments: argparse.Namespace, lab: Slice) -> int:
         case "mail":
             _ssh(lab, "rx", "sudo", "lab-mail", *([shlex.quote(arguments.token)] if arguments.token else []))
         case "image":
-            with _alone(lab):
+            with _alone(lab), images.used():
                 images.build_missing(lab, f"sender-{arguments.release}")
             print(images.image_name(f"sender-{arguments.release}"))
         case "fault":
@@ -114,6 +116,8 @@ def _change(arguments: argparse.Namespace, lab: Slice, host: Host | None) -> Non
             life.save(lab, host, arguments.name)
         case "reset":
             life.reset(lab, host, arguments.name)
+        case "forget":
+            life.forget(lab, arguments.name)
     print(f"lab: {arguments.command} took {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 
@@ -162,9 +166,10 @@ def _ssh(lab: Slice, host: str, *words: str) -> None:
 
 def _fault(lab: Slice, host: str, rule: str) -> None:
     """Add an nft rule to a host's network from outside, in a table of its own, or remove that table."""
+    process = podman.process(lab, host)
     # By the host's own nft where it has one: another version's rules can be too new for the machine's.
     own = run(["podman", "exec", lab.prefix + host, "sh", "-c", "command -v nft || :"]).strip()
-    outside = ["nsenter", "-t", podman.process(lab, host), "-n"]
+    outside = ["nsenter", "-t", process, "-n"]
     enter = [*(["podman", "exec", "-i", lab.prefix + host] if own else outside), "nft", "-f", "-"]
     run(enter, stdin="table inet lab_fault\ndelete table inet lab_fault\n")
     if rule != "clear":

@@ -7,16 +7,20 @@ An image's tag is a digest of its recipe: a changed recipe is a new image, and c
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import re
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from sendyard_lab.hosts import LOGIN
-from sendyard_lab.podman import image_exists, limits, podman
-from sendyard_lab.shell import LabError, run, step
+from sendyard_lab.podman import build_name, image_exists, limits, other_labs, podman
+from sendyard_lab.shell import LabError, run, step, wait_for
 from sendyard_lab.slice import Slice
 
 SETUP = Path(__file__).resolve().parent.parent / "setup"
@@ -26,6 +30,8 @@ ARCHIVE = (
 )
 PUBLIC_ARCHIVE = "http://deb.debian.org/debian"
 BUILD_SECONDS = 900
+USE = Path("/run/sendyard-images")  # locked by all checkouts that use images together, by one that removes them alone
+REMOVE_SECONDS = 120
 
 BASE_PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "iproute2", "procps"),
@@ -190,7 +196,7 @@ def _build_layer(lab: Slice, mirror: Mirror, name: str, upper: Layer) -> None:
             sources(upper.release, mirror.archive, mirror.security, signed_by=keyring)
         )
         (Path(directory) / "build.conf").write_text("\n".join(mirror.options) + "\n")
-        container = f"{lab.prefix}build-{name}"
+        container = build_name(lab, name)
         podman("rm", "-f", "-i", container)
         try:
             podman(
@@ -205,13 +211,49 @@ def _build_layer(lab: Slice, mirror: Mirror, name: str, upper: Layer) -> None:
             podman("rm", "-f", "-i", container)
 
 
-def remove_unused() -> list[str]:
-    """Remove the base images, of every recipe, that no container uses; return those that had to stay."""
+@contextlib.contextmanager
+def used() -> Iterator[None]:
+    """Have no other checkout remove base images while the block builds them and makes containers of them."""
+    with USE.open("w") as stream:
+        wait_for(
+            lambda: _locked(stream, fcntl.LOCK_SH),
+            deadline=REMOVE_SECONDS,
+            what="lab/lab down --all of another checkout is to end",
+            pause=0.2,
+        )
+        yield
+
+
+def remove_unused(lab: Slice) -> list[str]:
+    """Remove the base images, of every recipe, unless another checkout needs them; say which stay, and why."""
+    with USE.open("w") as stream:
+        if not _locked(stream, fcntl.LOCK_EX):
+            return ["the base images stay: another lab is being brought up"]
+        # podman would take the name from an image that a snapshot stands on
+        if others := other_labs(lab):
+            return [f"the base images stay, for the labs of {', '.join(others)}"]
+        return [f"{image} stays: a container uses it" for image in _base_images() if not _removed(image)]
+
+
+def _locked(stream: TextIO, kind: int) -> bool:
+    """Lock a file until it is closed; False where somebody else has it."""
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _base_images() -> list[str]:
+    """The base images, of every recipe."""
     listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    kept = []
-    for image in (image for image in listed if image.startswith(f"{NAMESPACE}/")):
-        try:
-            podman("rmi", image)
-        except LabError:
-            kept.append(image)
-    return kept
+    return [image for image in listed if image.startswith(f"{NAMESPACE}/")]
+
+
+def _removed(image: str) -> bool:
+    """Remove one image, unless a container uses it."""
+    try:
+        podman("rmi", image)
+    except LabError:
+        return False
+    return True

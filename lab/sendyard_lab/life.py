@@ -52,11 +52,12 @@ def up(lab: Slice) -> None:
     with step("keys, logins and names"):
         state = generate(lab, [zones.key_file(zone) for zone in zones.zone_names(lab)])
         lab.sockets.mkdir(mode=0o700, exist_ok=True)
-    _build_images(lab)
-    with step("network"):
-        _prepare_machine(lab)
-        podman.create_network(lab)
-    _start_missing(lab, state)
+    with images.used():
+        _build_images(lab)
+        with step("network"):
+            _prepare_machine(lab)
+            podman.create_network(lab)
+        _start_missing(lab, state)
     _wait_until_served(lab, state, HOSTS.values())
 
 
@@ -246,8 +247,9 @@ def trust_script(state: State) -> str:
 
 
 def down(lab: Slice, *, everything: bool) -> None:
-    """Remove what the lab made; with `everything` also what makes the next `up` quick."""
-    with step("hosts, snapshots and network"):
+    """Remove the lab of this checkout; with `everything` also the base images, which make the next `up` quick."""
+    with step("hosts, snapshots, fetched packages and network"):
+        _close_connections(lab)
         podman.remove_all(lab)
     with step("keys and routes"):
         for family, network in (("-4", lab.ipv4), ("-6", lab.ipv6)):
@@ -255,13 +257,12 @@ def down(lab: Slice, *, everything: bool) -> None:
                 run(["ip", family, "route", "del", "unreachable", str(network), "metric", GUARD_METRIC])
         shutil.rmtree(lab.sockets, ignore_errors=True)
         shutil.rmtree(lab.state, ignore_errors=True)
-        lab.lock.unlink()
     if everything:
-        with step("fetched packages and base images"):
-            podman.remove_volumes(lab)
-            kept = images.remove_unused()
-        for image in kept:
-            print(f"lab: {image} stays: another lab uses it")
+        with step("base images"):
+            kept = images.remove_unused(lab)
+        for line in kept:
+            print(f"lab: {line}")
+    lab.lock.unlink()  # last: whoever waits for it goes on from here
 
 
 def save(lab: Slice, host: Host | None, name: str) -> None:
@@ -288,24 +289,36 @@ def reset(lab: Slice, host: Host | None, name: str) -> None:
     lacking = [one.name for one in chosen if one.name not in saved]
     if lacking and name != FRESH:
         raise LabError(f"nothing was saved as {name} of {', '.join(lacking)}; lab/lab save makes it")
-    _build_images(lab)
-    with step(f"reset {host.name if host else 'the lab'} to {name}"):
-        _close_connections(lab)
-        podman.podman("rm", "-f", "-i", "-t", "0", *(lab.prefix + one.name for one in chosen))
-        podman.prune_snapshots(lab)
+    with images.used():
+        _build_images(lab)
+        with step(f"reset {host.name if host else 'the lab'} to {name}"):
+            _close_connections(lab)
+            podman.podman("rm", "-f", "-i", "-t", "0", *(lab.prefix + one.name for one in chosen))
+            podman.prune_snapshots(lab)
+            if saved:
+                _create(lab, chosen, lambda one: saved[one.name])
+                _own_databases(lab, chosen)
+        if host is None:
+            _restore_state(lab, name)
+        state = generate(lab, [zones.key_file(zone) for zone in zones.zone_names(lab)])
         if saved:
-            _create(lab, chosen, lambda one: saved[one.name])
-            _own_databases(lab, chosen)
-    if host is None:
-        _restore_state(lab, name)
-    state = generate(lab, [zones.key_file(zone) for zone in zones.zone_names(lab)])
-    if saved:
-        _start(lab, chosen)
-    _start_missing(lab, state)
+            _start(lab, chosen)
+        _start_missing(lab, state)
     if host in (NS1, NS2):
         with step("zones, from ns1 to ns2"):
             _transfer_all(lab)
     _wait_until_served(lab, state, chosen)
+
+
+def forget(lab: Slice, name: str) -> None:
+    """Remove what was saved as `name`, of any host.
+
+    Raises:
+        LabError: nothing was.
+    """
+    with step(f"forget {name}"):
+        podman.forget(lab, name)
+        shutil.rmtree(lab.state / SAVED / name, ignore_errors=True)
 
 
 def _own_databases(lab: Slice, hosts: Iterable[Host]) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sendyard_lab.shell import LabError, run
 from sendyard_lab.slice import GATEWAY, Slice
@@ -62,12 +63,30 @@ def limits() -> list[str]:
 def create_network(lab: Slice) -> None:
     """Create the lab's network, which has no way out; both gateways, else the machine gets no IPv6 address in it."""
     ipv4, ipv6 = lab.addresses(GATEWAY)
-    if lab.network in podman("network", "ls", "--format", "{{.Name}}").split():
+    networks = json.loads(podman("network", "ls", "--format", "json") or "[]")
+    if lab.network in (network["name"] for network in networks):
         return
-    podman(
-        *("network", "create", "--internal", "--disable-dns", "--ipv6", "--label", f"{LABEL}={lab.checkout}"),
-        *("--subnet", str(lab.ipv4), "--gateway", ipv4, "--subnet", str(lab.ipv6), "--gateway", ipv6, lab.network),
-    )
+    try:
+        podman(
+            *("network", "create", "--internal", "--disable-dns", "--ipv6", "--label", f"{LABEL}={lab.checkout}"),
+            *("--subnet", str(lab.ipv4), "--gateway", ipv4, "--subnet", str(lab.ipv6), "--gateway", ipv6, lab.network),
+        )
+    except LabError as error:
+        raise LabError(f"{_holder(lab, networks)}\n{error}") from error
+
+
+def _holder(lab: Slice, networks: Sequence[Mapping[str, Any]]) -> str:
+    """Who has the addresses of this lab, as far as podman knows, and what to do."""
+    ours = {str(lab.ipv4), str(lab.ipv6)}
+    for network in networks:
+        if taken := ours & {subnet["subnet"] for subnet in network.get("subnets") or []}:
+            checkout = (network.get("labels") or {}).get(LABEL)
+            owner = f"the lab of {checkout}" if checkout else f"podman's network {network['name']}"
+            return (
+                f"{owner} has {' and '.join(sorted(taken))} already, which is this lab's too: networks follow from the "
+                "path of the checkout. Remove the other one, or give this checkout another path."
+            )
+    return f"the network of the lab, {lab.ipv4} and {lab.ipv6}, cannot be made. Both follow from the checkout's path."
 
 
 @contextlib.contextmanager
@@ -96,21 +115,46 @@ def snapshots(lab: Slice, name: str) -> dict[str, str]:
     }
 
 
+def forget(lab: Slice, name: str) -> None:
+    """Remove the snapshots called `name`; one that a host stands on goes with that host.
+
+    Raises:
+        LabError: there are none.
+    """
+    if not (held := snapshots(lab, name)):
+        raise LabError(f"nothing was saved as {name}")
+    for image in held.values():
+        podman("untag", image, image)
+    prune_snapshots(lab)
+
+
+def build_name(lab: Slice, image: str) -> str:
+    """The container in which an image is built."""
+    return f"{lab.prefix}build-{image}"
+
+
+def other_labs(lab: Slice) -> list[str]:
+    """The other checkouts that have containers or snapshots of a lab."""
+    found = set()
+    for command in (("ps", "-a"), ("images",)):
+        for entry in json.loads(podman(*command, "--filter", f"label={LABEL}", "--format", "json") or "[]"):
+            found.add(entry["Labels"][LABEL])
+    return sorted(found - {str(lab.checkout)})
+
+
 def remove_all(lab: Slice) -> None:
-    """Remove every container, snapshot, network and volume that carries the label of this lab, and nothing else."""
+    """Remove every container, snapshot, network and volume of this lab, and nothing else."""
     label = f"label={LABEL}={lab.checkout}"
-    podman("rm", "-f", "-i", lab.prefix + "build")  # left by a build that was killed; a label would get into the image
+    # left by a build that was killed: known by its name, since a label would get into the image
+    if held := podman("ps", "-aq", "--filter", f"name=^{build_name(lab, '')}").split():
+        podman("rm", "-f", "-t", "0", *held)
     if held := podman("ps", "-aq", "--filter", label).split():
         podman("rm", "-f", "-t", "0", *held)
     if held := podman("images", "-aq", "--filter", label).split():
         podman("rmi", "-f", *sorted(set(held)))
     if held := podman("network", "ls", "-q", "--filter", label).split():
         podman("network", "rm", *held)
-
-
-def remove_volumes(lab: Slice) -> None:
-    """Remove the volumes of this lab (the packages that its hosts fetched)."""
-    if held := podman("volume", "ls", "-q", "--filter", f"label={LABEL}={lab.checkout}").split():
+    if held := podman("volume", "ls", "-q", "--filter", label).split():
         podman("volume", "rm", *held)
 
 
@@ -120,8 +164,8 @@ def process(lab: Slice, host: str) -> str:
     Raises:
         LabError: it does not run.
     """
-    if lab.prefix + host not in containers(lab):
-        raise LabError(f"{host} is no host of this lab that is up; see lab/lab status")
+    if containers(lab).get(lab.prefix + host) != "running":
+        raise LabError(f"{host} does not run; lab/lab up brings it up")
     return podman("inspect", "-f", "{{.State.Pid}}", lab.prefix + host).strip()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -304,39 +304,51 @@ FETCH_DIRECTORY = "import urllib.request as r; print(r.urlopen('https://ca.lab.e
 # -- save and reset --------------------------------------------------------------------------------------------------
 
 
-def test_one_host_comes_back_as_it_was_saved() -> None:
+@pytest.fixture
+def saved() -> Iterator[str]:
+    """The name of a state that is forgotten after the test."""
+    name = "lab-test"
+    yield name
+    lab_api.lab("forget", "--name", name)
+    again = subprocess.run(
+        [lab_api.LAB, "reset", "--name", name], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert f"nothing was saved as {name}" in again.stderr
+
+
+def test_one_host_comes_back_as_it_was_saved(saved: str) -> None:
     key = lab_api.ssh("stranger", "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout
     lab_api.root("stranger", "tee", "/etc/kept", stdin="kept")
-    lab_api.lab("save", "stranger", "--name", "lab-test")
+    lab_api.lab("save", "stranger", "--name", saved)
     lab_api.root("stranger", "rm", "/etc/kept")
     lab_api.root("stranger", "touch", "/etc/lost")
-    lab_api.lab("reset", "stranger", "--name", "lab-test")
+    lab_api.lab("reset", "stranger", "--name", saved)
     found = lab_api.root("stranger", "sh", "-c", "ls /etc/kept /etc/lost", check=False)
     assert found.stdout.split() == ["/etc/kept"]
     assert lab_api.ssh("stranger", "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout == key
     lab_api.root("stranger", "rm", "/etc/kept")
 
 
-def test_a_name_server_that_was_reset_alone_agrees_with_the_other() -> None:
+def test_a_name_server_that_was_reset_alone_agrees_with_the_other(saved: str) -> None:
     name = f"{lab_api.token()}.yard.example."
-    lab_api.lab("save", "ns1", "--name", "lab-test")
+    lab_api.lab("save", "ns1", "--name", saved)
     lab_api.update("yard.example.", lambda message: message.add(name, 5, "TXT", '"after"'))
     lab_api.until(lambda: lab_api.ask("ns2", name, "TXT"), what=f"{name} on ns2", deadline=10)
-    lab_api.lab("reset", "ns1", "--name", "lab-test")
+    lab_api.lab("reset", "ns1", "--name", saved)
     assert [lab_api.ask(server, name, "TXT") for server in ("ns1", "ns2")] == [[], []]
 
 
-def test_the_whole_lab_comes_back_with_zones_mail_and_logins() -> None:
+def test_the_whole_lab_comes_back_with_zones_mail_and_logins(saved: str) -> None:
     name, kept, lost = f"{lab_api.token()}.acme.example.", lab_api.token(), lab_api.token()
     login = Path(lab_api.info()["state"]) / "domains" / "acme.example.yml"
     content = login.read_bytes()
     to_the_sink(kept)
-    lab_api.lab("save", "--name", "lab-test")
+    lab_api.lab("save", "--name", saved)
     to_the_sink(lost)
     login.write_bytes(b"broken")
     (login.parent / "new.example.yml").write_bytes(b"new")
     lab_api.update("acme.example.", lambda message: message.add(name, 5, "TXT", '"after"'))
-    lab_api.lab("reset", "--name", "lab-test")
+    lab_api.lab("reset", "--name", saved)
     assert [lab_api.ask(server, name, "TXT") for server in ("ns1", "ns2")] == [[], []]
     assert (len(lab_api.mails(kept)), lab_api.mails(lost)) == (1, [])
     assert login.read_bytes() == content

@@ -66,6 +66,7 @@ def test_the_inventory_needs_no_running_lab(tmp_path: Path) -> None:
     [
         (["ssh", "mx-trixi"], "invalid choice: 'mx-trixi'"),
         (["reset", "--name", "never-saved"], "nothing was saved as never-saved"),
+        (["forget", "--name", "never-saved"], "nothing was saved as never-saved"),
         (["save", "--name", "fresh"], "save under another name"),
         (["save", "--name", "A/B"], "a name is made of"),
         (["fault", "rx", "tcp dprt 25 drop"], "syntax error"),

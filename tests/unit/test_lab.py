@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sendyard_lab import images
+from sendyard_lab import cli, images, life, podman
+from sendyard_lab.shell import LabError
+from sendyard_lab.slice import Slice, slice_of
 
 # -- the machine's own mirror ----------------------------------------------------------------------------------------
 
@@ -53,3 +57,136 @@ def test_of_a_list_of_mirrors_the_first_that_speaks_http_is_taken(
 def test_a_machine_without_a_mirror_takes_debians_public_one(monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = mirror_of(monkeypatch)
     assert (mirror.archive, mirror.security) == (images.PUBLIC_ARCHIVE, f"{images.PUBLIC_ARCHIVE}-security")
+
+
+# -- what is whose ---------------------------------------------------------------------------------------------------
+
+OURS, OTHER = "/srv/ours", "/srv/other"
+
+
+class Podman:
+    """Stands in for the program: answers by the start of the arguments, and remembers what it was asked."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def run(self, argv: Sequence[str | Path], **options: Any) -> str:
+        words = " ".join(map(str, argv[1:]))
+        self.asked.append(words)
+        for start, answer in self.answers.items():
+            if words.startswith(start):
+                if isinstance(answer, LabError):
+                    raise answer
+                return answer if isinstance(answer, str) else json.dumps(answer)
+        return ""
+
+    def removed(self) -> list[str]:
+        """The images that were to be removed."""
+        return [words.removeprefix("rmi ") for words in self.asked if words.startswith("rmi ")]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Podman:
+    """A store with two base images, and a lock of images that belongs to the test."""
+    program = Podman(
+        {"images --format": "localhost/sendyard/trixie:1\ndocker.io/other:2\nlocalhost/sendyard/infra:1\n"}
+    )
+    monkeypatch.setattr(podman, "run", program.run)
+    monkeypatch.setattr(images, "USE", tmp_path / "images")
+    return program
+
+
+@pytest.fixture
+def ours() -> Slice:
+    return slice_of(Path(OURS))
+
+
+def labelled(*checkouts: str) -> list[dict[str, Any]]:
+    """Containers or images of these checkouts' labs, as podman lists them."""
+    return [{"Labels": {podman.LABEL: checkout}} for checkout in checkouts]
+
+
+def test_base_images_go_with_the_last_lab(store: Podman, ours: Slice) -> None:
+    store.answers |= {"ps": labelled(OURS)}
+    assert images.remove_unused(ours) == []
+    assert store.removed() == ["localhost/sendyard/trixie:1", "localhost/sendyard/infra:1"]
+
+
+@pytest.mark.parametrize("kind", ["ps", "images --filter"])
+def test_base_images_stay_while_another_checkout_has_a_lab_or_a_snapshot(store: Podman, ours: Slice, kind: str) -> None:
+    store.answers[kind] = labelled(OURS, OTHER)
+    (said,) = images.remove_unused(ours)
+    assert OTHER in said
+    assert store.removed() == []
+
+
+def test_base_images_stay_while_another_lab_is_made_of_them(store: Podman, ours: Slice) -> None:
+    with images.used(), images.used():
+        (said,) = images.remove_unused(ours)
+    assert "being brought up" in said
+    assert store.removed() == []
+    images.remove_unused(ours)
+    assert store.removed() != []
+
+
+def test_an_image_that_some_container_uses_stays(store: Podman, ours: Slice) -> None:
+    store.answers["rmi"] = LabError("image is in use")
+    assert images.remove_unused(ours) == [
+        f"localhost/sendyard/{name}:1 stays: a container uses it" for name in ("trixie", "infra")
+    ]
+
+
+def test_the_container_of_a_build_that_was_killed_goes_with_the_lab(store: Podman, ours: Slice) -> None:
+    store.answers[f"ps -aq --filter name=^{ours.prefix}build-"] = "0123abcd\n"
+    podman.remove_all(ours)
+    assert podman.build_name(ours, "infra") == f"{ours.prefix}build-infra"
+    assert any(words.startswith("rm ") and words.endswith("0123abcd") for words in store.asked)
+
+
+@pytest.mark.parametrize(("label", "owner"), [({podman.LABEL: OTHER}, OTHER), ({}, "compose-net")])
+def test_whoever_has_the_networks_of_a_lab_is_named(
+    store: Podman, ours: Slice, label: dict[str, str], owner: str
+) -> None:
+    taken = {"name": "compose-net", "labels": label, "subnets": [{"subnet": str(ours.ipv4)}]}
+    store.answers |= {
+        "network ls": [{"name": "podman", "subnets": [{"subnet": "10.88.0.0/16"}]}, taken],
+        "network create": LabError("subnet is already used"),
+    }
+    with pytest.raises(LabError) as failed:
+        podman.create_network(ours)
+    for part in (owner, str(ours.ipv4), "another path", "subnet is already used"):
+        assert part in str(failed.value)
+
+
+def test_down_ends_connections_first_and_gives_up_its_lock_last(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(Slice, "sockets", tmp_path / "sockets")
+    monkeypatch.setattr(Slice, "lock", tmp_path / "lock")
+    lab = slice_of(tmp_path)
+    lab.lock.touch()
+    lab.sockets.mkdir()
+    (lab.sockets / "0123").touch()
+
+    def note(what: str) -> list[str]:
+        done.append(f"{what}, socket {(lab.sockets / '0123').exists()}, lock {lab.lock.exists()}")
+        return []
+
+    monkeypatch.setattr(life, "run", lambda argv, **options: note("exit") if "exit" in argv else "")
+    monkeypatch.setattr(life.podman, "remove_all", lambda lab: note("hosts"))
+    monkeypatch.setattr(life.images, "remove_unused", lambda lab: note("images"))
+    life.down(lab, everything=True)
+    assert done == ["exit, socket True, lock True", "hosts, socket True, lock True", "images, socket False, lock True"]
+    assert not lab.lock.exists()
+
+
+# -- what it says ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["exited", None])
+def test_a_fault_of_a_host_that_does_not_run_is_refused(store: Podman, ours: Slice, state: str | None) -> None:
+    store.answers["ps"] = [{"Names": [f"{ours.prefix}rx"], "State": state}] if state else []
+    with pytest.raises(LabError, match="rx does not run; lab/lab up"):
+        cli._fault(ours, "rx", "clear")
