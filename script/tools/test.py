@@ -1,6 +1,6 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0 or later
-"""Every check but the drills, in one exit code. Ends by removing the lab that it made, however it ends.
+"""Every check but the drills, in one exit code. However it ends, it leaves the lab that was there before, or none.
 
 The last line of its output is for programs: "N passed, N failed".
 """
@@ -14,7 +14,7 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-from tools import check
+from tools import borrowed, check
 from tools.stages import REPORTS, Runner, Stage, pytest_stage, summary
 
 STATIC = (
@@ -31,9 +31,8 @@ def molecule(name: str, action: str, *, deadline: float, needs: str = "", junit:
 
 LEFT_OUT = ("--ignore=tests/lab/verify", "--ignore=tests/lab/fresh")  # stages of their own
 
-# What "molecule test" runs, in its order, and the tests that need the lab after it.
+# What "molecule test" runs, in its order, on the lab that is there by then, and the tests that need the lab after it.
 LAB = (
-    molecule("lab", "create", deadline=900),
     pytest_stage("fresh", "tests/lab/fresh", deadline=60, needs="lab"),
     molecule("syntax", "syntax", deadline=60, needs="lab"),
     molecule("check-bare", "check", deadline=300, needs="lab"),
@@ -43,11 +42,19 @@ LAB = (
     molecule("verify", "verify", deadline=300, needs="converge", junit=True),
     pytest_stage("lab-tests", "tests/lab", *LEFT_OUT, deadline=1800, needs="converge"),
 )
-REMOVE = (molecule("destroy", "destroy", deadline=120),)
+
+
+def lab_life(loan: borrowed.Loan) -> tuple[Stage, Stage]:
+    """A bare lab, of which molecule knows that it is there; and in its place what was there before."""
+    # molecule goes by what it remembers, and a run that was killed left it something
+    forget = ("script/molecule", "reset")
+    take = (*(("lab/lab", *words) for words in loan.take), forget, ("script/molecule", "create"))
+    give_back = (*(("lab/lab", *words) for words in loan.give_back), forget)
+    return Stage("lab", take, deadline=900), Stage("lab-back", give_back, deadline=300)
 
 
 def end_like_ctrl_c(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle the signals of a polite kill and a closed terminal: the lab is removed then too."""
+    """Handle the signals of a polite kill and a closed terminal: the lab is given back then too."""
     raise KeyboardInterrupt
 
 
@@ -56,16 +63,17 @@ def main() -> int:
         report.unlink()
     started = time.monotonic()
     runner = Runner()
+    take, give_back = lab_life(borrowed.loan("before-tests"))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end_like_ctrl_c)
     try:
         runner.run_all((*check.STAGES, *STATIC), at_once=os.cpu_count() or 1)
-        runner.run_all(LAB)
+        runner.run_all((take, *LAB))
     except KeyboardInterrupt:
-        print("interrupted: removing the lab", file=sys.stderr, flush=True)
+        print("interrupted: leaving the lab that was there before, or none", file=sys.stderr, flush=True)
         return 130
     finally:
-        runner.run_all(REMOVE)
+        runner.run_all((give_back,))
     print(f"\nall of it {time.monotonic() - started:.0f} s; JUnit and logs: reports/")
     print("\n".join(summary(runner.outcomes.values())), flush=True)
     return int(runner.failed)

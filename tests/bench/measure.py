@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,12 +22,12 @@ from typing import Any
 import lab_api
 import yaml
 from programs import ROOT, run
+from tools import borrowed
 
 HOST = "mx-trixie"
 ROUNDS = 3
 DEADLINE = 900.0  # seconds for one run of Ansible
 STEPS = ("preflight", "prepare", "publish", "serve")
-KEPT = "before-bench"  # the lab's state that is brought back at the end
 WANTED = yaml.safe_load((ROOT / "playbooks/vars/packages.yml").read_text())["sender_packages"]
 PACKAGES = [package.partition("|")[0] for package in WANTED]  # of alternatives, a run installs the first
 # What a run does to packages, without Ansible: nothing may start by itself.
@@ -114,7 +113,6 @@ def install() -> None:
 
 def first_runs() -> tuple[Figure, list[float]]:
     """P2: a first run on a bare host against the mere installation of its packages; and what proving took."""
-    make_bare()
     timed("packages once, so that they are fetched (not counted)", install)
     floor, site, prove = [], [], []
     for number in range(1, ROUNDS + 1):
@@ -144,15 +142,15 @@ def second_runs() -> tuple[Figure, Figure]:
 
 @contextlib.contextmanager
 def borrowed_lab() -> Iterator[None]:
-    """Bring the lab up, and give it back as it was; a lab that was not up is taken down again."""
-    was_up = subprocess.run([lab_api.LAB, "status"], capture_output=True, timeout=60, check=False).returncode == 0
-    lab_api.lab("up", deadline=DEADLINE)
-    if was_up:
-        lab_api.lab("save", "--name", KEPT, deadline=DEADLINE)
+    """A bare lab; what was there before is left as it was."""
+    loan = borrowed.loan("before-bench")
     try:
+        for words in loan.take:
+            lab_api.lab(*words, deadline=DEADLINE)
         yield
     finally:
-        lab_api.lab(*(("reset", "--name", KEPT) if was_up else ("down",)), deadline=DEADLINE)
+        for words in loan.give_back:
+            lab_api.lab(*words, deadline=DEADLINE)
 
 
 def main() -> int:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from programs import ROOT
-from tools import junit, stages
+from tools import borrowed, junit, stages
+from tools import test as runner_of_all
 from tools.stages import Runner, Stage
 
 SECONDS = 20.0
@@ -109,6 +110,32 @@ def test_tests_that_leave_no_report_did_not_pass() -> None:
 def test_colours_do_not_break_the_report(reports: Path) -> None:
     Runner().run(shell("red", r"printf '\033[31mred\033[0m'; exit 1"))
     assert junit.count(reports / "red.xml") == junit.Counts(failed=1)
+
+
+def test_without_a_lab_one_is_made_and_removed(tmp_path: Path) -> None:
+    assert borrowed.loan("kept", state=tmp_path / ".state") == borrowed.Loan(take=(("up",),), give_back=(("down",),))
+
+
+def test_a_lab_that_is_there_is_set_aside_and_brought_back(tmp_path: Path) -> None:
+    loan = borrowed.loan("kept", state=tmp_path)
+    assert loan.take == (("up",), ("save", "--name", "kept"), ("reset", "--name", "fresh"))
+    assert loan.give_back == (("reset", "--name", "kept"), ("forget", "--name", "kept"))
+
+
+def test_what_a_killed_run_set_aside_is_what_is_brought_back(tmp_path: Path) -> None:
+    (tmp_path / "saved/kept").mkdir(parents=True)
+    loan = borrowed.loan("kept", state=tmp_path)
+    assert loan.take == (("reset", "--name", "fresh"),)
+    assert loan.give_back[0] == ("reset", "--name", "kept")
+
+
+def test_all_tests_begin_with_a_bare_lab_and_end_with_the_one_before() -> None:
+    loan = borrowed.Loan(take=(("first",), ("second",)), give_back=(("third",),))
+    take, give_back = runner_of_all.lab_life(loan)
+    assert take.commands[:2] == (("lab/lab", "first"), ("lab/lab", "second"))
+    assert take.commands[-1] == ("script/molecule", "create")
+    assert give_back.commands[0] == ("lab/lab", "third")
+    assert {stage.needs for stage in runner_of_all.LAB} <= {take.name, *(stage.name for stage in runner_of_all.LAB)}
 
 
 def test_make_help_names_every_target() -> None:
