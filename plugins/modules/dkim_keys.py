@@ -71,15 +71,15 @@ digest:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sendyard.mail.plugins.module_utils import dkim_keys
 from ansible_collections.sendyard.mail.plugins.module_utils.domains import keep_table, read_table
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
 from ansible_collections.sendyard.mail.plugins.module_utils.host.lock import host_lock
+from ansible_collections.sendyard.mail.plugins.module_utils.quiet_module import QuietModule
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = QuietModule(  # `published` is a line for every domain
         argument_spec={
             "domains_file": {"type": "path"},
             "selector": {"type": "str", "required": True},

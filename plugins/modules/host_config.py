@@ -151,13 +151,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
 from ansible_collections.sendyard.mail.plugins.module_utils.host import generations
 from ansible_collections.sendyard.mail.plugins.module_utils.host.files import FileSpec
 from ansible_collections.sendyard.mail.plugins.module_utils.host.lock import host_lock
 from ansible_collections.sendyard.mail.plugins.module_utils.host.plan import DirectorySpec
 from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.registry import SUBSYSTEMS
+from ansible_collections.sendyard.mail.plugins.module_utils.quiet_module import QuietModule
 
 _OWNERSHIP = {
     "path": {"type": "str", "required": True},
@@ -226,8 +226,8 @@ def parse_directory(item: dict[str, Any]) -> DirectorySpec:
 
 def main() -> None:
     """Make the wanted files of one subsystem live."""
-    # no_log keeps the arguments, all the files' contents, out of the host's journal; `invocation` out of the result.
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, no_log=True)
+    # All the files' contents are arguments: QuietModule keeps them from the journal, `invocation` from the result.
+    module = QuietModule(argument_spec=SPEC, supports_check_mode=True)
     name = module.params["subsystem"]
     invocation = {"module_args": {"subsystem": name, "files": [item["path"] for item in module.params["files"]]}}
     try:

@@ -139,6 +139,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.sendyard.mail.plugins.module_utils.dns import credentials, model, publish, verify
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import Backend
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
+from ansible_collections.sendyard.mail.plugins.module_utils.quiet_module import QuietModule
 
 HAS_DNSPYTHON = find_spec("dns") is not None
 
@@ -155,8 +156,8 @@ SPEC = {
 SUBJECTS_IN_MESSAGE = 20
 
 
-class QuietModule(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
-    """A module whose arguments do not go to the journal, and no credential's secret into a result.
+class Module(QuietModule):
+    """A module that lets no credential's secret into a result.
 
     Ansible returns the arguments with every result, those of a failure before anything was read among them.
     """
@@ -165,9 +166,6 @@ class QuietModule(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
         """Read the arguments; before they are validated, since an invalid one is a failure too."""
         super()._load_params()
         self.no_log_values.update(secrets_in(self.params.get("credentials")))
-
-    def _log_invocation(self) -> None:
-        """Log nothing."""
 
 
 def secrets_in(said: Any) -> set[str]:
@@ -190,7 +188,7 @@ def texts(value: Any) -> set[str]:
 
 def main() -> None:
     """Run the module."""
-    module = QuietModule(argument_spec=SPEC, supports_check_mode=True)
+    module = Module(argument_spec=SPEC, supports_check_mode=True)
     module.no_log_values.update(secrets_in(module.params["credentials"]))  # what was a text is parsed now
     if not HAS_DNSPYTHON:
         module.fail_json(msg=missing_required_lib("dnspython"))

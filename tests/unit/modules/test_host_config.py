@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.sendyard.mail.plugins.module_utils.host import generations, lock, systemd
 from ansible_collections.sendyard.mail.plugins.modules import host_config
@@ -70,6 +71,16 @@ def test_contents_do_not_come_back_as_arguments(capsys: pytest.CaptureFixture[st
     answer = call(capsys, subsystem="postfix", files=[sensitive], settings=SETTINGS, _ansible_check_mode=True)
     assert "secret-to-logs" not in json.dumps(answer)
     assert answer["invocation"]["module_args"]["files"] == [MAIN_CF["path"]]
+
+
+def test_contents_do_not_go_to_the_journal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(basic, "has_journal", False)
+    monkeypatch.setattr(basic.AnsibleModule, "_log_to_syslog", lambda _, line: logged.append(line))
+    order = {"subsystem": "postfix", "files": [MAIN_CF], "settings": SETTINGS, "_ansible_check_mode": True}
+    for says in ({}, {"_ansible_no_log": False}):  # a task without no_log says so, or nothing
+        call(capsys, **order, **says)
+    assert "secret-to-logs" not in "".join(logged)
 
 
 @pytest.mark.parametrize(
