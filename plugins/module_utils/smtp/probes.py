@@ -91,20 +91,24 @@ class Target:
         """Greet, turn a session in clear into TLS, and greet again.
 
         Raises:
-            SmtpError: the server does not greet back, or offers no STARTTLS.
+            SmtpError: the server does not greet back, or does not begin TLS.
         """
         _require(opened.ehlo(self.helo), opened, "EHLO")
         if opened.tls is None:
-            _require(opened.start_tls(), opened, "STARTTLS")
+            opened.start_tls()
             _require(opened.ehlo(self.helo), opened, "EHLO after STARTTLS")
 
     def log_in(self, opened: Session, login: Login | None = None) -> None:
         """`secure`, then AUTH PLAIN with `login`, or the target's own.
 
         Raises:
-            SmtpError: the login was refused.
+            SmtpError: the login was refused, or was not tried, since nobody knows who would have read the password.
         """
         self.secure(opened)
+        if opened.tls is None or not opened.tls.verified:
+            raise SmtpError(
+                f"{opened.endpoint}: no password is sent where the certificate was not verified", kind="certificate"
+            )
         used = login or self.login
         _require(opened.login_plain(used.username, used.password), opened, "AUTH PLAIN")
 
@@ -396,7 +400,7 @@ def _say_hello(target: Target, endpoint: Endpoint, version: str) -> client_hello
     with target.session(endpoint, banner=not endpoint.listener.implicit_tls) as opened:
         if not endpoint.listener.implicit_tls:
             opened.ehlo(target.helo)
-            _require(opened.command("STARTTLS"), opened, "STARTTLS")
+            opened.ask_for_tls()
         opened.send_raw(hello)
         opened.remark(f"ClientHello {version}")
         data = b""

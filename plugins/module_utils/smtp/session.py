@@ -258,11 +258,22 @@ class Session:
         self.extensions = {parts[0].upper(): parts[2] for parts in offered} if reply.positive else {}
         return reply
 
-    def start_tls(self) -> Reply:
-        """STARTTLS and, where the server is ready (220), the handshake. Greet again after it (RFC 3207 section 4.2)."""
+    def ask_for_tls(self) -> Reply:
+        """STARTTLS without the handshake. Only 220 is a yes (RFC 3207 section 4).
+
+        Raises:
+            SmtpError: any other reply. Were it returned, a caller could go on in clear.
+        """
         reply = self.command("STARTTLS")
-        if reply.code == 220:
-            self.handshake()
+        if reply.code != 220:
+            kind = "busy" if reply.code == 421 else "refused"
+            raise SmtpError(f"{self.endpoint}: STARTTLS was answered with {reply}, not 220", kind=kind)
+        return reply
+
+    def start_tls(self) -> Reply:
+        """`ask_for_tls`, and the handshake. Greet again after it (RFC 3207 section 4.2)."""
+        reply = self.ask_for_tls()
+        self.handshake()
         return reply
 
     def handshake(self) -> TlsFacts:

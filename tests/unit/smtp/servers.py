@@ -66,6 +66,7 @@ class Server:
     wrong_certificate: bool = False
     old_tls: bool = False
     keeps_plaintext: bool = False
+    says_tls_and_stays_in_clear: bool = False
     auth_in_clear: bool = False
     auth_on_25: bool = False
     any_password: bool = False
@@ -79,6 +80,7 @@ class Server:
     no_postmaster: bool = False
     no_bounces: bool = False
     taken: list[tuple[str, list[str], bytes]] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)  # all that it was told, in clear or not
 
     @contextlib.contextmanager
     def run(self) -> Iterator[Endpoint]:
@@ -194,6 +196,9 @@ class Conversation:
         if not self.server.offers_tls:
             self.say("502 5.5.1 no TLS")
             return
+        if self.server.says_tls_and_stays_in_clear:
+            self.say("250 2.0.0 Ready to start TLS")
+            return
         self.say("220 2.0.0 Ready to start TLS")
         kept, self.buffer = self.buffer, b""
         self.wrap()
@@ -201,6 +206,8 @@ class Conversation:
             self.buffer = kept
 
     def on_auth(self, rest: str) -> None:
+        if self.server.says_tls_and_stays_in_clear:
+            self.server.passwords.append(base64.b64decode(rest.partition(" ")[2]).decode().rpartition("\0")[2])
         if not self.auth_offered():
             self.say("530 5.7.0 Must issue a STARTTLS command first")
             return

@@ -64,6 +64,7 @@ MISTAKES = [
     ("smtp.vrfy", "25", {"vrfy_tells": True}),
     ("tls.starttls", "25", {"offers_tls": False}),
     ("tls.starttls", "587", {"offers_tls": False}),
+    ("tls.starttls", "587", {"says_tls_and_stays_in_clear": True}),
     ("tls.certificate", "25", {"wrong_certificate": True}),
     ("tls.certificate", "465", {"wrong_certificate": True}),
     ("tls.versions", "25", {"old_tls": True}),
@@ -122,6 +123,22 @@ def test_a_password_does_not_go_to_a_server_with_another_certificate(ca: servers
     assert outcome.verdict is Verdict.UNKNOWN
     assert "certificate is not valid" in outcome.evidence
     assert not server.taken
+
+
+@pytest.mark.parametrize("check", [check for check, port in APPLICABLE if port == "587"])
+def test_a_password_does_not_go_to_a_server_that_stays_in_clear(ca: servers.Ca, check: str) -> None:
+    server = Server(ca, SUBMISSION, says_tls_and_stays_in_clear=True, auth_in_clear=True)
+    verdict_of(ca, check, server)
+    assert servers.PASSWORD not in server.passwords
+
+
+@pytest.mark.parametrize("port", ["587", "465"])
+def test_a_login_is_not_tried_where_the_certificate_was_not_verified(ca: servers.Ca, port: str) -> None:
+    with Server(ca, LISTENERS[port]).run() as endpoint:
+        against = target(ca, endpoint)
+        with against.session(endpoint) as opened, pytest.raises(probes.SmtpError, match="not verified"):
+            against.log_in(opened)
+    assert not any("AUTH" in line.text for line in opened.dialogue if line.who == "C")
 
 
 def test_a_put_off_says_nothing_about_the_server(ca: servers.Ca) -> None:

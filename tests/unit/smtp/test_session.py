@@ -137,6 +137,18 @@ def test_what_a_server_says_in_clear_behind_its_220_is_not_believed() -> None:
         opened.start_tls()
 
 
+@pytest.mark.parametrize("answer", ["250 2.0.0 Ok", "354 go on", "221 2.0.0 Ready", "421 4.7.0 later", "502 5.5.1 no"])
+def test_starttls_is_begun_by_220_alone(answer: str) -> None:
+    with (
+        scripted(b"220 x\r\n", f"{answer}\r\n".encode()) as (endpoint, heard),
+        pytest.raises(SmtpError, match=answer) as caught,
+        session(endpoint, ANY) as opened,
+    ):
+        opened.start_tls()
+    assert caught.value.kind == ("busy" if answer.startswith("421") else "refused")
+    assert heard == [b"STARTTLS\r\n"]
+
+
 def test_bytes_are_sent_as_they_are() -> None:
     raw = b"a\nb\r.\r\n\n.\nc\x00\xff\r\n.\r\n"
     with scripted(b"220 x\r\n", b"354 go\r\n", b"250 ok\r\n") as (endpoint, heard), session(endpoint, ANY) as opened:
