@@ -28,7 +28,6 @@ NAMESPACE = "localhost/sendyard"
 ARCHIVE = (
     "http://debian.lab.example/debian"  # what hosts are told; the lab's proxy makes the machine's own mirror of it
 )
-PUBLIC_ARCHIVE = "http://deb.debian.org/debian"
 BUILD_SECONDS = 900
 USE = Path("/run/sendyard-images")  # locked by all checkouts that use images together, by one that removes them alone
 REMOVE_SECONDS = 120
@@ -93,12 +92,21 @@ class Mirror:
 
 
 def machine_mirror() -> Mirror:
-    """Ask the machine's apt for mirror and proxy; without a Debian mirror of its own, it is Debian's public one."""
+    """Ask the machine's apt for mirror and proxy.
+
+    Raises:
+        LabError: it has no Debian mirror that is reached by HTTP.
+    """
     # What an update would fetch: known also where the lists are empty, as in many cloud images.
     fetched = run(["apt-get", "--print-uris", "update"])
     bases = dict.fromkeys(re.findall(r"^'(\S+)/dists/", fetched, re.MULTILINE))
     mirrors = [mirror for base in bases if (mirror := _over_http(base))]
-    archive = next((mirror for mirror in mirrors if mirror.endswith("/debian")), PUBLIC_ARCHIVE)
+    archive = next((mirror for mirror in mirrors if mirror.endswith("/debian")), "")
+    if not archive:
+        raise LabError(
+            f"apt on this machine has no Debian mirror, one whose URI is http(s) and ends in /debian (it has "
+            f"{', '.join(bases) or 'no sources'}). Add one to its sources."
+        )
     security = next((mirror for mirror in mirrors if mirror.endswith("/debian-security")), f"{archive}-security")
     settings = run(["apt-config", "dump", "--no-empty", "--format", '%f "%v";%n', "Acquire"]).splitlines()
     options = tuple(line for line in settings if re.match(r"Acquire::https?::", line))

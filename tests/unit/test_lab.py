@@ -54,9 +54,9 @@ def test_of_a_list_of_mirrors_the_first_that_speaks_http_is_taken(
     assert (mirror.archive, mirror.security) == ("https://near.example/debian", "https://near.example/debian-security")
 
 
-def test_a_machine_without_a_mirror_takes_debians_public_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = mirror_of(monkeypatch)
-    assert (mirror.archive, mirror.security) == (images.PUBLIC_ARCHIVE, f"{images.PUBLIC_ARCHIVE}-security")
+def test_a_machine_without_a_mirror_is_told_what_its_apt_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LabError, match="cdrom:"):
+        mirror_of(monkeypatch, "cdrom:[Debian]")
 
 
 # -- what is whose ---------------------------------------------------------------------------------------------------
