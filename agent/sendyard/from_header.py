@@ -69,11 +69,13 @@ class Submitter:
     """Who handed the message over.
 
     `login` is the SASL name, "" without one. `listener` says that a submission service took the message; otherwise the
-    host itself made it (a bounce, an alert).
+    host itself made it (a bounce, an alert). `sender` is the envelope's as a milter is told it: of what passes no SMTP
+    server, Postfix leaves out the angle brackets, so that the null sender of a bounce is "".
     """
 
     login: str
     listener: bool
+    sender: str
 
 
 @dataclass
@@ -165,6 +167,11 @@ def _is_utf8(value: bytes) -> bool:
         return False
 
 
+def _domain_of(sender: str) -> str:
+    """The domain of an envelope sender in lower case, for comparing and for a text."""
+    return re.sub(r"[^a-z0-9.-]", "?", sender.rpartition("@")[2].lower())
+
+
 def check(author: Author, submitter: Submitter, own_domain: str, owners: Callable[[str], Collection[str]]) -> None:
     """Return if `submitter` may speak as `author`.
 
@@ -181,6 +188,10 @@ def check(author: Author, submitter: Submitter, own_domain: str, owners: Callabl
             raise Refused("not authenticated")
         if author.domain != own_domain:
             raise Refused(f"From domain {author.domain}: this host itself sends only as {own_domain}")
+        # A login's is bound to it by Postfix (smtpd_sender_login_maps); sendmail(1) asks nobody.
+        sender = submitter.sender.removeprefix("<").removesuffix(">")
+        if sender and (domain := _domain_of(sender)) != own_domain:
+            raise Refused(f"envelope sender domain {domain}: this host itself sends only as {own_domain}")
     elif probe := _PROBE_LOGIN.fullmatch(login):
         # Made by the host's root for minutes; its name says the one address that it may use.
         allowed = Author(probe["prefix"], probe["domain"])

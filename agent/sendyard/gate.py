@@ -40,9 +40,9 @@ class Gate(Milter.Base):  # type: ignore[misc]  # no types
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
-    def envfrom(self, *_: Any) -> int:
+    def envfrom(self, sender: str, *_: Any) -> int:
         """A message begins: by whom it is submitted."""
-        self._submitter = Submitter(self.getsymval("{auth_authen}") or "", self._listener)
+        self._submitter = Submitter(self.getsymval("{auth_authen}") or "", self._listener, sender)
         self._header = Header()
         return int(Milter.CONTINUE)
 

@@ -33,9 +33,19 @@ def test_a_user_may_not_send_at_all(sender: Sender, user: str) -> None:
     assert lab_api.mails(token) == []
 
 
-@pytest.mark.parametrize("author", [CUSTOMER, f"Root <{CUSTOMER}>", f"root@mx-trixie.yard.example, {CUSTOMER}"])
-def test_not_even_root_sends_as_a_customer(sender: Sender, author: str) -> None:
-    ran, token = by_sendmail(sender, "root", author, f"root@{sender.fqdn}")
+@pytest.mark.parametrize(
+    ("author", "envelope"),
+    [
+        (CUSTOMER, "root@{fqdn}"),
+        (f"Root <{CUSTOMER}>", "root@{fqdn}"),
+        (f"root@{{fqdn}}, {CUSTOMER}", "root@{fqdn}"),
+        ("root@{fqdn}", CUSTOMER),
+        ("root@{fqdn}", f"@{{fqdn}}:{CUSTOMER}"),
+        (CUSTOMER, CUSTOMER),
+    ],
+)
+def test_not_even_root_sends_as_a_customer(sender: Sender, author: str, envelope: str) -> None:
+    ran, token = by_sendmail(sender, "root", author.format(fqdn=sender.fqdn), envelope.format(fqdn=sender.fqdn))
     # sendmail(1) ends well and cleanup(8) refuses later: what was sent after it, and arrives, shows that its turn came.
     _, after = by_sendmail(sender, "root", f"root@{sender.fqdn}", f"root@{sender.fqdn}")
     lab_api.wait_for_mail(after)
@@ -47,6 +57,12 @@ def test_the_hosts_own_mail_is_signed_with_its_own_name(sender: Sender) -> None:
     ran, token = by_sendmail(sender, "root", f"root@{sender.fqdn}", f"root@{sender.fqdn}")
     assert ran.rc == 0, ran
     assert signers(lab_api.wait_for_mail(token).wire) == [sender.fqdn]
+
+
+def test_a_bounce_passes_the_gate(sender: Sender) -> None:
+    _, token = by_sendmail(sender, "root", CUSTOMER, f"root@{sender.fqdn}")  # is refused, which a bounce tells root
+    stored = ("sendyard-mail", "postmaster", "--last", "5")
+    lab_api.until(lambda: token in lab_api.root(sender.name, *stored).stdout, what=f"the bounce of {token}")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])

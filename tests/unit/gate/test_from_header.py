@@ -26,6 +26,16 @@ def owners(domain: str) -> list[str]:
     return OWNERS.get(domain, [])
 
 
+def login(name: str) -> Submitter:
+    """A client that logged in as `name`; whether its envelope sender is its own is asked elsewhere."""
+    return Submitter(name, listener=True, sender=f"<ceo@{FOREIGN}>")
+
+
+def host(sender: str) -> Submitter:
+    """The host itself, with this envelope sender."""
+    return Submitter("", listener=False, sender=sender)
+
+
 def fields(header: bytes) -> list[tuple[str, bytes]]:
     """`header` as Postfix hands it to a milter: names, and values whose folds are bare LF."""
     unfolded = re.split(rb"\n(?![ \t])", header.replace(b"\r\n", b"\n").rstrip(b"\n"))
@@ -71,7 +81,7 @@ def decoded_first(header: bytes) -> set[str]:
 @pytest.mark.parametrize("case", [case for case in CASES if not case.wire], ids=lambda case: case.name)
 def test_a_login_speaks_for_its_own_domain_only(case: Case) -> None:
     try:
-        check(author_of(case.header), Submitter(LOGIN, listener=True), HOST, owners)
+        check(author_of(case.header), login(LOGIN), HOST, owners)
         verdict = "accept"
     except Refused as refusal:
         verdict = "refuse"
@@ -171,37 +181,66 @@ class TestWhoMaySpeak:
     author = Author("app", OWN)
 
     def test_several_logins_share_a_domain(self) -> None:
-        check(self.author, Submitter(f"second@{OWN}", listener=True), HOST, owners)
+        check(self.author, login(f"second@{OWN}"), HOST, owners)
 
     def test_the_login_is_compared_without_case(self) -> None:
-        check(self.author, Submitter(LOGIN.upper(), listener=True), HOST, owners)
+        check(self.author, login(LOGIN.upper()), HOST, owners)
 
     def test_nobody_speaks_without_a_login_on_a_submission_service(self) -> None:
         with pytest.raises(Refused, match="not authenticated"):
-            check(Author("root", HOST), Submitter("", listener=True), HOST, owners)
+            check(Author("root", HOST), login(""), HOST, owners)
 
     def test_the_host_speaks_for_itself(self) -> None:
-        check(Author("MAILER-DAEMON", HOST), Submitter("", listener=False), HOST, owners)
+        check(Author("root", HOST), host(f"<root@{HOST.upper()}>"), HOST, owners)
+
+    @pytest.mark.parametrize("sender", ["", "<>"])
+    def test_a_bounce_passes(self, sender: str) -> None:
+        check(Author("MAILER-DAEMON", HOST), host(sender), HOST, owners)
 
     def test_the_host_does_not_speak_for_a_customer(self) -> None:
         with pytest.raises(Refused, match=f"only as {HOST}"):
-            check(self.author, Submitter("", listener=False), HOST, owners)
+            check(self.author, host(f"<root@{HOST}>"), HOST, owners)
+
+    @pytest.mark.parametrize(
+        "sender",
+        [
+            f"<ceo@{OWN}>",
+            f'<"x@{HOST}"@{OWN}>',
+            f"<@{HOST}:ceo@{OWN}>",
+            f"ceo@{OWN}",
+            f"<ceo@bounces.{HOST}>",
+            "<root>",
+            "<@>",
+        ],
+    )
+    def test_the_host_has_no_customers_envelope(self, sender: str) -> None:
+        with pytest.raises(Refused, match=f"envelope sender domain .*: this host itself sends only as {HOST}"):
+            check(Author("root", HOST), host(sender), HOST, owners)
+
+    @given(st.text())
+    def test_the_host_has_its_own_envelope_or_none(self, sender: str) -> None:
+        try:
+            check(Author("root", HOST), host(sender), HOST, owners)
+        except Refused as refusal:
+            assert str(refusal).isascii()
+            assert str(refusal).isprintable()
+        else:
+            assert sender in {"", "<", ">", "<>"} or sender.lower().removesuffix(">").endswith(f"@{HOST}")
 
     def test_a_login_does_not_speak_for_the_host(self) -> None:
         with pytest.raises(Refused, match="does not belong"):
-            check(Author("root", HOST), Submitter(LOGIN, listener=True), HOST, owners)
+            check(Author("root", HOST), login(LOGIN), HOST, owners)
 
     def test_a_refusal_names_domain_and_login(self) -> None:
         with pytest.raises(Refused, match=rf"From domain {FOREIGN} does not belong to login {LOGIN}"):
-            check(Author("ceo", FOREIGN), Submitter(LOGIN, listener=True), HOST, owners)
+            check(Author("ceo", FOREIGN), login(LOGIN), HOST, owners)
 
 
 class TestLoginsThatProve:
     prefix = probe_names.new_prefix()
 
     def speak(self, author: Author, domain: str = OWN, fqdn: str = HOST) -> None:
-        login = probe_names.login_name(self.prefix, domain, fqdn)
-        check(author, Submitter(login, listener=True), HOST, owners)
+        check(author, login(probe_names.login_name(self.prefix, domain, fqdn)), HOST, owners)
 
     def test_it_speaks_as_the_address_in_its_name(self) -> None:
         local, _, domain = probe_names.sender_address(self.prefix, OWN).partition("@")

@@ -90,7 +90,8 @@ def test_the_gate_lets_such_a_login_send_from_its_address_and_no_other(make: Cal
     made = make()
 
     def gate(local: str, domain: str) -> None:
-        submitter = from_header.Submitter(probe_names.login_name(made.prefix, "acme.example", FQDN), True)
+        login = probe_names.login_name(made.prefix, "acme.example", FQDN)
+        submitter = from_header.Submitter(login, True, f"<{local}@{domain}>")
         from_header.check(from_header.Author(local, domain), submitter, FQDN, lambda _domain: [])
 
     gate(made.prefix, "acme.example")
