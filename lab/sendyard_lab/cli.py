@@ -69,7 +69,13 @@ def main() -> int:
     arguments = parser().parse_args()
     lab = slice_of(CHECKOUT)
     try:
-        return run_command(arguments, lab)
+        code = run_command(arguments, lab)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # whoever reads us has seen enough; what is left must not be written at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
@@ -160,7 +166,7 @@ def _ssh(lab: Slice, host: str, *words: str) -> None:
     """
     config = lab.state / "ssh_config"
     if not config.exists():
-        raise LabError("the lab is down; lab/lab up brings it up")
+        raise LabError(info.DOWN)
     os.execvp("ssh", ["ssh", "-F", str(config), host, *words])  # noqa: S606 - ssh takes over, terminal and all
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 from sendyard_lab import zones
@@ -13,6 +14,7 @@ from sendyard_lab.slice import GATEWAY, Slice
 from sendyard_lab.state import state_of
 
 RECIPIENT = "prove@rx.example"
+DOWN = "the lab is down; lab/lab up brings it up"
 
 
 def info(lab: Slice) -> dict[str, Any]:
@@ -62,6 +64,16 @@ def _connection(lab: Slice) -> dict[str, Any]:
         f" -o IdentitiesOnly=yes -o BindAddress={lab.addresses(GATEWAY)[0]}",
         "ansible_control_path_dir": str(lab.sockets),
     }
+
+
+def is_up(lab: Slice) -> bool:
+    """Whether this machine has its address in the lab's network, without which no host can be reached."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((lab.addresses(GATEWAY)[0], 0))
+        except OSError:
+            return False
+    return True
 
 
 def _settings(lab: Slice) -> dict[str, Any]:

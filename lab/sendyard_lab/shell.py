@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -54,11 +55,35 @@ def wait_for(look: Callable[[], Value | None], *, deadline: float, what: str, pa
     return value
 
 
-@contextlib.contextmanager
-def step(text: str) -> Iterator[None]:
-    """Print `text` and, once the block is done, the seconds it took."""
-    start = time.monotonic()
-    try:
-        yield
-    finally:
-        print(f"lab: {text:<60} {time.monotonic() - start:6.1f} s", file=sys.stderr, flush=True)
+class Steps:
+    """The lines of steps, of which several may go on at once: one that another has cut off is printed again."""
+
+    def __init__(self) -> None:
+        self._printing = threading.Lock()
+        self._open: str | None = None  # what stands on the line that the cursor is in
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Print `text` and, once the block is done, the seconds it took."""
+        line = f"lab: {text:<60}"
+        self._begin(line)
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._end(line, f" {time.monotonic() - start:6.1f} s\n")
+
+    def _begin(self, line: str) -> None:
+        with self._printing:
+            print(f"\n{line}" if self._open else line, end="", file=sys.stderr, flush=True)
+            self._open = line
+
+    def _end(self, line: str, took: str) -> None:
+        with self._printing:
+            if self._open != line:
+                print("\n" if self._open else "", line, sep="", end="", file=sys.stderr)
+            print(took, end="", file=sys.stderr, flush=True)
+            self._open = None
+
+
+step = Steps().step

@@ -54,7 +54,9 @@ def test_the_inventory_needs_no_running_lab(tmp_path: Path) -> None:
     script = tmp_path / "inventory" / "lab" / "hosts"
     script.parent.mkdir()
     script.write_text((lab_api.ROOT / "inventory/lab/hosts").read_text())
-    listed = json.loads(subprocess.check_output([sys.executable, script, "--list"], timeout=30))
+    done = subprocess.run([sys.executable, script, "--list"], capture_output=True, timeout=30, text=True, check=True)
+    assert done.stderr == "the lab is down; lab/lab up brings it up\n"
+    listed = json.loads(done.stdout)
     assert listed["senders"]["hosts"] == ["mx-trixie", "mx-bookworm"]
     host = listed["_meta"]["hostvars"]["mx-trixie"]
     assert host["ansible_host"] == slice_of(tmp_path).addresses(11)[0]

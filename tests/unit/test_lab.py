@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sendyard_lab import cli, images, life, podman
-from sendyard_lab.shell import LabError
+from programs import ROOT
+from sendyard_lab import cli, images, info, life, podman
+from sendyard_lab.shell import LabError, Steps
 from sendyard_lab.slice import Slice, slice_of
 
 # -- the machine's own mirror ----------------------------------------------------------------------------------------
@@ -190,3 +194,39 @@ def test_a_fault_of_a_host_that_does_not_run_is_refused(store: Podman, ours: Sli
     store.answers["ps"] = [{"Names": [f"{ours.prefix}rx"], "State": state}] if state else []
     with pytest.raises(LabError, match="rx does not run; lab/lab up"):
         cli._fault(ours, "rx", "clear")
+
+
+def test_a_step_is_named_when_it_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    with Steps().step("one"):
+        assert capsys.readouterr().err.split() == ["lab:", "one"]
+    assert re.fullmatch(r" +0\.\d s\n", capsys.readouterr().err)
+
+
+def test_steps_side_by_side_have_a_whole_line_each_at_their_end(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = Steps()
+    with steps.step("one"), steps.step("two"):
+        pass
+    with steps.step("three"):
+        pass
+    begun, *ended = capsys.readouterr().err.splitlines()
+    assert begun.split() == ["lab:", "one"]
+    assert [line.split()[1] for line in ended] == ["two", "one", "three"]
+    assert all(line.endswith(" s") for line in ended)
+
+
+def test_whoever_reads_only_a_line_sees_no_traceback() -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$1" lab/lab info | true', "-", sys.executable],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_lab_is_up_where_this_machine_has_its_address(ours: Slice, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not info.is_up(ours)
+    monkeypatch.setattr(Slice, "addresses", lambda self, number: ("127.0.0.1", "::1"))
+    assert info.is_up(ours)
