@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -109,3 +110,26 @@ def test_the_example_inventory_uses_settings_that_exist() -> None:
     for path in (ROOT / "inventory").glob("*/group_vars/*.yml"):
         said = yaml.safe_load(path.read_text()) or {}
         assert {name for name in said if name.startswith("sendyard_")} <= known
+
+
+def test_readme_names_everything_that_a_run_puts_on_a_host() -> None:
+    table = (ROOT / "README.md").read_text().partition("On the host:")[2].partition("In DNS")[0]
+    named = re.findall(r"`(/?[\w./*-]+)`", table)
+    units = {name.removesuffix(f".{kind}") for name in named for kind in ("service", "path", "timer")}
+    placed = {
+        path
+        for variables in ROOT.glob("roles/*/vars/main.yml")
+        for path in re.findall(r"^ *- path: (/\S+)", variables.read_text(), re.MULTILINE)
+    }
+    assert len(placed) > 20
+    for path in map(PurePosixPath, sorted(placed)):
+        inside = any(str(path).startswith(name) for name in named if name.endswith("/"))
+        is_unit = path.parent == PurePosixPath("/etc/systemd/system") and path.stem in units
+        assert inside or is_unit or any(fnmatch(str(path), name) for name in named), path
+
+
+def test_readme_says_which_secret_the_example_wants() -> None:
+    wanted = re.findall(r"secret_env: (\w+)", (ROOT / "inventory/example/group_vars/senders.yml").read_text())
+    readme = (ROOT / "README.md").read_text()
+    assert wanted
+    assert [name for name in wanted if f"export {name}=" not in readme] == []
