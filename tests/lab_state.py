@@ -24,6 +24,7 @@ for unit in postfix.service postfix@-.service dovecot.service unbound.service ss
 done
 printf 'reloads by systemd\\t%s\\n' "$(journalctl --boot --output cat _PID=1 | grep -c '^Reload')"
 printf 'reloads of postfix\\t%s\\n' "$(grep -ch 'reload -- version' /var/log/sendyard/postfix.log 2>/dev/null)"
+printf 'packages\\t%s\\n' "$(dpkg-query --show | sha256sum)"
 printf 'firewall\\t%s\\n' "$(nft --stateless --handle list ruleset | sha256sum)"
 """
 
@@ -39,7 +40,7 @@ def files(host: str) -> dict[str, str]:
 
 
 def daemons(host: str) -> dict[str, str]:
-    """What changes when a daemon is started or reloaded."""
+    """What changes when a package is installed, or a daemon is started or reloaded."""
     return _lines(host, DAEMONS)
 
 

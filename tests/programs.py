@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv/bin"
+RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -40,3 +42,8 @@ def run(
         timeout=deadline,
         check=False,
     )
+
+
+def recap(output: str) -> dict[str, tuple[int, int, int]]:
+    """Changed, unreachable and failed tasks of every host, as ansible-playbook sums up."""
+    return {host: (int(changed), int(lost), int(failed)) for host, changed, lost, failed in RECAP.findall(output)}

@@ -4,19 +4,11 @@
 
 from __future__ import annotations
 
-import re
-
 import lab_state
 from lab_hosts import SENDERS
-from programs import run
+from programs import recap, run
 
 DEADLINE = 300.0  # seconds
-RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
-
-
-def recap(output: str) -> dict[str, tuple[int, int, int]]:
-    """Changed, unreachable and failed tasks of every host."""
-    return {host: (int(changed), int(lost), int(failed)) for host, changed, lost, failed in RECAP.findall(output)}
 
 
 def test_a_second_run_leaves_files_daemons_and_zones_alone() -> None:
