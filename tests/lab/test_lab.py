@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -299,6 +302,45 @@ def test_every_host_trusts_the_acme_server() -> None:
 
 
 FETCH_DIRECTORY = "import urllib.request as r; print(r.urlopen('https://ca.lab.example:14000/dir', timeout=9).read())"
+
+
+def test_what_the_demo_says_to_look_at_next_can_be_looked_at() -> None:
+    demo = subprocess.run(
+        [sys.executable, lab_api.ROOT / "script/send-demo"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    commands = re.findall(r"^    (lab/lab .*)", demo.stdout, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        said = subprocess.check_output(shlex.split(command), cwd=lab_api.ROOT, text=True, timeout=60)
+        assert "app@acme.example" in said, command
+
+
+# -- names and certificates ------------------------------------------------------------------------------------------
+
+CERTBOT = """
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+certbot certonly --standalone --non-interactive --agree-tos --register-unsafely-without-email \\
+    --server https://ca.lab.example:14000/dir --domain "$1" \\
+    --config-dir "$directory" --work-dir "$directory" --logs-dir "$directory" 2>&1
+"""
+
+
+def test_a_name_that_is_not_published_gets_no_certificate() -> None:
+    name = f"{lab_api.token()}.yard.example"
+    refused = lab_api.root("mx-trixie", "sh", "-s", name, stdin=CERTBOT, check=False)
+    assert refused.rc != 0
+    assert f"Domain: {name}" in refused.stdout
+    assert "could not resolve" in refused.stdout
+    zone, server = "yard.example.", lab_api.address("mx-trixie")
+    assert lab_api.update(zone, lambda message: message.add(f"{name}.", 5, "A", server)) == "NOERROR"
+    try:
+        lab_api.until(lambda: lab_api.ask("ns2", f"{name}.", "A"), what=f"{name} on ns2", deadline=10)
+        granted = lab_api.root("mx-trixie", "sh", "-s", name, stdin=CERTBOT, check=False)
+        assert granted.rc == 0, granted.stdout
+    finally:
+        lab_api.update(zone, lambda message: message.delete(f"{name}."))
 
 
 # -- save and reset --------------------------------------------------------------------------------------------------
