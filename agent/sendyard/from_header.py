@@ -49,6 +49,9 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 # str.splitlines.) A field from Postfix has "\n" before the white space of a fold and nowhere else.
 _HIDDEN_LINE = re.compile(rb"[\x00\x0b\x0c\x1c-\x1e]|\r(?!\n)|\n(?![ \t])")
 
+# Postfix adds these before a milter sees the header; to a message with a Resent- field, only Resent-Date and so on.
+_COMPLETE = {"date": "Date", "message-id": "Message-ID"}
+
 _PROBE_LOGIN = re.compile(r"(?P<prefix>probe-[0-9a-f]{16,64})=(?P<domain>[a-z0-9.-]+)@(?P<host>[a-z0-9.-]+)")
 
 
@@ -83,10 +86,13 @@ class Header:
     """The header of one message, field by field, as far as it matters who speaks."""
 
     _from_values: list[bytes] = field(default_factory=list)
+    _lacking: set[str] = field(default_factory=lambda: set(_COMPLETE))
     _fault: str = ""
 
     def add(self, name: str, value: bytes) -> None:
         """Take the next field: its `name` as it was written before the colon, and its raw `value`, folds included."""
+        if value.strip():
+            self._lacking.discard(name.lower())
         letters = re.sub("[^a-z]", "", name.lower())
         if letters == "from":
             self._from_values.append(value)
@@ -108,6 +114,11 @@ class Header:
         if len(self._from_values) != 1:
             raise Refused(f"exactly one From field is required, {len(self._from_values)} found")
         return parse_from(self._from_values[0])
+
+    def require_complete(self) -> None:
+        """Raise Refused where a field is missing without which a message is no message to receivers."""
+        for name in filter(self._lacking.__contains__, _COMPLETE):
+            raise Refused(f"a {_COMPLETE[name]} field is required; it is added only where there is no Resent- field")
 
 
 def parse_from(value: bytes) -> Author:

@@ -57,6 +57,7 @@ class Gate(Milter.Base):  # type: ignore[misc]  # no types
         """The header is whole: let the message pass, or refuse it with a text."""
         try:
             check(self._header.author(), self._submitter, self.own_domain, self._owners_of)
+            self._header.require_complete()
         except Refused as refusal:
             return self._refuse(str(refusal))
         return int(Milter.CONTINUE)

@@ -58,6 +58,11 @@ def without(*names: str) -> Callable[[Envelope], bytes]:
     return lambda envelope: message(envelope, without=names)
 
 
+def resent(*names: str) -> Callable[[Envelope], bytes]:
+    """A message that lacks the fields `names`, sent again by its sender (RFC 5322 section 3.6.6)."""
+    return lambda envelope: message(envelope, b"Hello.\r\n", b"Resent-From: " + envelope.sender.encode(), without=names)
+
+
 def body(text: bytes, *fields: bytes) -> Callable[[Envelope], bytes]:
     """A message with this body and these further fields."""
     return lambda envelope: message(envelope, text, *fields)
@@ -71,6 +76,11 @@ def field(*fields: bytes) -> Callable[[Envelope], bytes]:
 def subject(value: bytes) -> Callable[[Envelope], bytes]:
     """A message with this subject."""
     return lambda envelope: message(envelope, b"Hello.\r\n", b"Subject: " + value, without=("Subject",))
+
+
+def empty(name: str) -> Callable[[Envelope], bytes]:
+    """A message whose field `name` is empty."""
+    return lambda envelope: message(envelope, b"Hello.\r\n", name.encode() + b":", without=(name,))
 
 
 def from_field(before: bytes) -> Callable[[Envelope], bytes]:
@@ -121,6 +131,12 @@ CASES = (
     Case("no To", without("To")),
     Case("no Subject", without("Subject")),
     Case("no field at all", without("From", "To", "Subject", "Date", "Message-ID")),
+    Case("resent", resent()),
+    # Postfix adds Resent-Message-ID to these, and no Message-ID.
+    Case("resent, no Message-ID", resent("Message-ID"), "refused"),
+    Case("resent, no Date", resent("Date"), "refused"),
+    Case("resent, no From", resent("From"), "refused"),
+    Case("empty Message-ID", empty("Message-ID"), "refused"),
     # Lines longer than 998, the most that RFC 5321 section 4.5.3.1.6 has.
     Case("body line of 1 500", body(b"x" * 1500 + b"\r\n")),
     Case("body line of 5 000 words", body(b"word " * 5000 + b"\r\n")),

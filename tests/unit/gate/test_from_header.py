@@ -177,6 +177,34 @@ def test_a_field_that_hides_a_line_is_refused(value: bytes) -> None:
         header.author()
 
 
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["Date", "Message-ID"], ""),
+        (["DATE", "message-id", "Resent-Date"], ""),
+        (["Message-ID", "Resent-Date"], "Date"),
+        (["Date", "Resent-Message-ID"], "Message-ID"),
+    ],
+)
+def test_what_resent_fields_keep_from_being_added_is_required(names: list[str], missing: str) -> None:
+    header = Header()
+    for name in ["From", *names]:
+        header.add(name, b"x")
+    if missing:
+        with pytest.raises(Refused, match=f"a {missing} field is required"):
+            header.require_complete()
+    else:
+        header.require_complete()
+
+
+def test_a_field_without_a_value_is_missing() -> None:
+    header = Header()
+    header.add("Date", b"x")
+    header.add("Message-ID", b" ")
+    with pytest.raises(Refused, match="a Message-ID field is required"):
+        header.require_complete()
+
+
 class TestWhoMaySpeak:
     author = Author("app", OWN)
 
