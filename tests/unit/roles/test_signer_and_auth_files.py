@@ -40,7 +40,8 @@ def test_what_a_replayer_would_add_is_oversigned() -> None:
     signed = {name.lower() for name in opendkim("SignHeaders").split(",")}
     oversigned = {name.lower() for name in opendkim("OversignHeaders").split(",")}
     assert oversigned == OVERSIGNED
-    assert oversigned | {"list-unsubscribe", "list-unsubscribe-post", "feedback-id", "list-id"} <= signed
+    assert oversigned | {"list-unsubscribe", "list-unsubscribe-post", "feedback-id"} <= signed
+    assert {f"list-{name}" for name in ("id", "help", "subscribe", "post", "owner", "archive")} <= signed
 
 
 @pytest.mark.parametrize("path", UNITS)
@@ -50,6 +51,7 @@ def test_a_unit_runs_as_a_user_of_its_own_without_network(path: str) -> None:
     assert "\nPrivateNetwork=yes\n" in unit
     assert "\nRestart=on-failure\n" in unit
     assert "\n\n[Install]\n" in unit
+    assert "\nBefore=postfix.service postfix@-.service\n" in unit
 
 
 def test_the_gate_is_the_program_of_this_tree() -> None:
