@@ -360,7 +360,7 @@ def test_every_variable_is_specified_and_has_a_default_or_is_required() -> None:
 def test_the_log_is_kept_as_long_and_as_large_as_the_owner_says() -> None:
     files = rendered("3.7", **SCENARIOS["v4"], postfix_log_retention_days=3, postfix_log_max_size="7M")
     rotation = files["/etc/logrotate.d/sendyard-postfix"].content
-    for setting in ("daily", "maxsize 7M", "rotate 3", "maxage 3", "create 0640 root adm"):
+    for setting in ("daily", "maxsize 7M", "rotate 3", "maxage 3", "ifempty", "create 0640 root adm"):
         assert f"    {setting}\n" in rotation
 
 
@@ -368,3 +368,10 @@ def test_stored_mail_is_kept_as_long_and_as_large_as_the_owner_says() -> None:
     files = rendered("3.7", **SCENARIOS["v4"], postfix_mail_retention_days=3, postfix_mail_max_size="7M")
     unit = files["/etc/systemd/system/sendyard-postfix-housekeeping.service"].content
     assert "sendyard-mail trim --max-age-days 3 --max-size 7M\n" in unit
+
+
+def test_what_port_25_takes_leaves_room_for_submission(directory: Path) -> None:
+    overrides = postconf(directory, "-Px")
+    assert "smtp/inet/queue_minfree = 1073741824\n" in overrides
+    assert "smtp/inet/message_size_limit = 2097152\n" in overrides
+    assert overrides.count("/queue_minfree = ") == 1
