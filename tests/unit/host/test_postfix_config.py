@@ -14,6 +14,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils.host import postfix_
 from ansible_collections.sendyard.mail.plugins.module_utils.host.files import FileSpec
 from ansible_collections.sendyard.mail.plugins.module_utils.host.probe_logins import Login
 from ansible_collections.sendyard.mail.plugins.module_utils.host.smtp_probe import listener
+from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems import postfix
 from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.base import ACTIVATE, PROBE, Change
 from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.postfix import MAIN, MASTER, Postfix
 
@@ -290,3 +291,25 @@ def test_names_that_the_old_master_cf_uses_stay_until_it_was_taken_up() -> None:
 def test_without_such_names_main_cf_is_written_once() -> None:
     changes = [Change(MAIN, spec(MAIN, "a = 1\n"), spec(MAIN, "a = 2\n"))]
     assert [step for step in Postfix({}).steps(changes) if isinstance(step, FileSpec)] == [spec(MAIN, "a = 2\n")]
+
+
+@pytest.mark.parametrize(
+    ("path", "effect"),
+    [
+        ("/etc/postfix/mailboxes.pcre", "reload"),
+        ("/etc/aliases", "reload"),
+        ("/etc/systemd/system/postfix.service.d/sendyard.conf", "restart"),
+        ("/etc/systemd/system/postfix@-.service.d/sendyard.conf", "restart"),
+        ("/etc/systemd/system/sendyard-postfix-housekeeping.service", ""),
+        ("/etc/systemd/system/sendyard-postfix-housekeeping.timer", ""),
+        ("/etc/logrotate.d/sendyard-postfix", ""),
+        ("/usr/local/sbin/sendyard-mail", ""),
+    ],
+)
+def test_only_what_postfix_reads_touches_postfix(path: str, effect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postfix, "_stale_chroot", lambda: False)
+    monkeypatch.setattr(postfix, "postfix_unit", lambda: "postfix.service")
+    before, after = FileSpec(Path(path), b"before\n"), FileSpec(Path(path), b"after\n")
+    wanted = {"postfix.service": effect} if effect else {}
+    subsystem = Postfix({"fqdn": "mx1.yard.example", "milters": ["unix:a"]})
+    assert subsystem.effects([Change(Path(path), before, after)]) == wanted

@@ -40,6 +40,8 @@ _QUEUE = Path("/var/spool/postfix")
 _MASTER_DAEMON = Path("/usr/lib/postfix/sbin/master")
 # master(8) reads these only when it starts.
 _AT_START = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "mail_owner", "data_directory")
+# What else a role places (housekeeping, rotation, programs) is none of Postfix's affair.
+_READ_BY_POSTFIX = re.compile(r"/etc/postfix/.+|/etc/aliases|/etc/systemd/system/postfix(@-)?\.service\.d/.+")
 _LISTENERS = (25, 587, 465, 2525)
 _LEFT = "The running configuration was left as it is."
 
@@ -192,10 +194,11 @@ class Postfix(Subsystem):
 
     def effects(self, changes: Sequence[Change]) -> dict[str, Effect]:
         """A reload, or a restart where master(8) takes a change up only when it starts."""
-        if not changes:
+        its_own = [change for change in changes if _READ_BY_POSTFIX.fullmatch(str(change.path))]
+        if not its_own:
             return {}
         real = postfix_unit()
-        return {real: "restart" if _stale_chroot() or any(map(_at_start, changes)) else "reload"}
+        return {real: "restart" if _stale_chroot() or any(map(_at_start, its_own)) else "reload"}
 
     def take_up(self, effects: Mapping[str, Effect]) -> None:
         """The real unit reloads or restarts; Debian 12's dummy has nothing to do."""
