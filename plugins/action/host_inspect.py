@@ -1,13 +1,17 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure the host's clock around its inspection, from this side of the connection."""
+"""Measure the host's clock around its inspection, from this side of the connection.
+
+Where the host cannot be inspected, what is wrong with its settings is told all the same: preflight gets no further.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 
@@ -16,9 +20,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        beside = "".join(f"\n  {fault}" for fault in self._task.args.get("faults") or ())
+        beside = f"\nWrong beside that:{beside}" if beside else ""
         before = time.time()
-        result.update(self._execute_module(task_vars=task_vars))
+        try:
+            result.update(self._execute_module(task_vars=task_vars))
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(f"{error}{beside}") from None  # Ansible would say a cause again
         after = time.time()
+        if result.get("failed"):
+            result["msg"] = f"{result.get('msg', '')}{beside}"
         if "epoch" in result:
             epoch = result.pop("epoch")
             off = epoch - before if epoch < before else max(0.0, epoch - after)

@@ -22,15 +22,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         said = owner.settings(variables, self._templar, lenient=True)  # what is missing is a fault already
         faults += host_faults(variables["ansible_facts"]["sendyard"], said)
         domain_faults = owner.domain_faults(variables)
+        of_files = len(domain_faults)
         for subject, state in (self._task.args.get("zones") or {}).items():
             if not state.get("ok"):
                 if subject == variables["inventory_hostname"]:
                     faults.append(state["error"])
                 elif not any(fault["subject"] == subject for fault in domain_faults):
                     domain_faults.append({"subject": subject, "message": state["error"], "left_alone": True})
-        result.update(changed=False, ansible_facts={"sendyard_domain_faults": domain_faults})
+        result.update(changed=False, ansible_facts=owner.facts(sendyard_domain_faults=domain_faults))
         if faults:
             name = variables["inventory_hostname"]
             lines = "\n".join(f"  {name}: {fault}" for fault in faults)
             result.update(failed=True, msg=f"Nothing was changed. What is wrong:\n{lines}")
+            if domain_faults:
+                result["msg"] += f"\nDomains at fault:\n{owner.told(domain_faults)}"
+        elif domain_faults[of_files:]:  # of the others inventory_check has warned already
+            result["warnings"] = [f"Domains at fault, left as they are:\n{owner.told(domain_faults[of_files:])}"]
         return result

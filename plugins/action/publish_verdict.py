@@ -31,7 +31,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 for key in waiting
                 if subjects.get(key["subject"], {}).get("ok")
             ],
-            ansible_facts={"sendyard_domain_faults": faults},
+            ansible_facts=owner.facts(sendyard_domain_faults=faults),
         )
         if not subjects.get(own, {"ok": True})["ok"]:
             result.update(failed=True, msg=f"{own}: {subjects[own]['error']}")

@@ -11,8 +11,9 @@ type: aggregate
 short_description: Exit with 3 where only domains are at fault
 version_added: 0.1.0
 description:
-  - C(ansible-playbook) knows 2 for a failed host and 4 for an unreachable one. Where all that failed is
-    M(sendyard.mail.scorecard), and only because of single domains, this makes the exit code 3.
+  - C(ansible-playbook) knows 2 for a failed host and 4 for an unreachable one. Where nothing failed, or nothing but
+    M(sendyard.mail.scorecard), and single domains are at fault, this makes the exit code 3. So it does in a run of one
+    step that ends before the scorecard.
   - Name it last in C(callbacks_enabled), since it ends the run when all others have had their say.
 author: Sendyard contributors (@sendyard)
 requirements:
@@ -27,7 +28,7 @@ DOMAINS_AT_FAULT = 3
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
-    """Watches for the scorecard's verdict, and exits with it where nothing else went wrong."""
+    """Watches for faults of domains and for the scorecard's verdict, and exits with 3 where nothing else went wrong."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -36,17 +37,24 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._only_domains = False
+        self._domains_at_fault = False
+        self._verdicts = 0
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Remember that a step has found domains at fault."""
+        if (result.result.get("ansible_facts") or {}).get("sendyard_domain_faults"):
+            self._domains_at_fault = True
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Remember the scorecard's own failure."""
         if not ignore_errors and result.result.get("sendyard_exit") == DOMAINS_AT_FAULT:
-            self._only_domains = True
+            self._domains_at_fault = True
+            self._verdicts += 1
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Leave with 3 where the scorecard is the one task that failed, and every host was reached.
+        """Leave with 3 where the scorecard is the one task that failed, if any, and every host was reached.
 
         SystemExit is how a program ends; Ansible cleans up on its way out and prints nothing for it.
         """
-        if self._only_domains and sum(stats.failures.values()) == 1 and not stats.dark:
+        if self._domains_at_fault and sum(stats.failures.values()) == self._verdicts and not stats.dark:
             raise SystemExit(DOMAINS_AT_FAULT)

@@ -28,6 +28,11 @@ options:
     type: list
     elements: str
     default: []
+  faults:
+    description: What M(sendyard.mail.inventory_check) found, told where the host cannot be inspected.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Reads only.
@@ -64,10 +69,11 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "required": True},
             "packages": {"type": "list", "elements": "str", "required": True},
             "port25_targets": {"type": "list", "elements": "str", "default": []},
+            "faults": {"type": "list", "elements": "str", "default": []},  # for the action plugin
         },
         supports_check_mode=True,
     )
-    found = inspect(**module.params)
+    found = inspect(**{name: module.params[name] for name in ("addresses", "packages", "port25_targets")})
     known = RELEASES.get(found["release"], {}) if found["distribution"] == "debian" else {}
     module.exit_json(changed=False, epoch=time.time(), ansible_facts={"sendyard": {**found, **known}})
 

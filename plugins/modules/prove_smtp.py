@@ -127,11 +127,11 @@ at_fault:
 """
 
 import ipaddress
-import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
+from ansible_collections.sendyard.mail.plugins.module_utils.preflight import MAIL_ADDRESS
 from ansible_collections.sendyard.mail.plugins.module_utils.scorecard import as_plain
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import prove
 
@@ -161,7 +161,7 @@ SPEC = {
 
 def order(params: dict[str, Any]) -> prove.Order:
     """The module's arguments as the prover takes them. Raises ValueError where one is not what its name says."""
-    if params["recipient"] and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", params["recipient"]):
+    if params["recipient"] and not MAIL_ADDRESS.fullmatch(params["recipient"]):
         raise ValueError(f'recipient (sendyard_prove_recipient): "{params["recipient"]}" is no mail address')
     fqdn = params["fqdn"].lower()
     return prove.Order(

@@ -9,51 +9,110 @@ import hashlib
 import ipaddress
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import constants as C
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
-from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains, preflight
 
-SPEC = Path(__file__).parents[2] / "roles/settings/meta/argument_specs.yml"
+ROLES = Path(__file__).parents[2] / "roles"
+PREFIX = "sendyard_"
 
 
 @cache
-def specification() -> Mapping[str, Any]:
-    """Return the argument specification of every setting."""
-    said: dict[str, Any] = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+def roles() -> frozenset[str]:
+    """Return the names of our roles, with which their variables begin."""
+    return frozenset(path.name for path in ROLES.iterdir())
+
+
+@cache
+def specification(role: str = "settings") -> Mapping[str, Any]:
+    """Return the argument specification of every variable of a role; those of "settings" are the owner's settings."""
+    said: dict[str, Any] = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
     options: dict[str, Any] = said["argument_specs"]["main"]["options"]
     return options
+
+
+def _validated(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an argument specification that the validator knows; texts are for people."""
+    known = ("type", "elements", "required", "choices")
+    return {
+        name: {key: option[key] for key in known if key in option}
+        | ({"options": _validated(option["options"])} if "options" in option else {})
+        for name, option in spec.items()
+    }
+
+
+def typed(name: str, value: Any, role: str = "settings") -> tuple[Any, list[str]]:
+    """Return a variable as its specification has it ("no" of a command line is a bool), and what is wrong with it."""
+    spec = _validated({name: specification(role)[name]})
+    spec[name].pop("required", None)
+    checked = ArgumentSpecValidator(spec).validate({name: value})
+    return checked.validated_parameters[name], list(checked.error_messages)
 
 
 def settings(task_vars: Mapping[str, Any], templar: Templar, *, lenient: bool = False) -> dict[str, Any]:
     """Return the settings of the task's host without their prefix: what the owner wrote, else the defaults.
 
-    With `lenient`, one that cannot be had because it builds on a missing one is left out.
+    With `lenient`, one that cannot be had, because it builds on a missing one or is of another type, is left out.
     """
     said = {}
     for name in specification():
         if name in task_vars:
             try:
-                said[name.removeprefix("sendyard_")] = templar.template(task_vars[name])
+                value, wrong = typed(name, templar.template(task_vars[name]))
+                if wrong:
+                    raise AnsibleError(f"{name}: {'; '.join(wrong)}")
             except AnsibleError:
                 if not lenient:
                     raise
+            else:
+                said[name.removeprefix(PREFIX)] = value
     return said
 
 
+@cache
+def _defaults() -> Mapping[str, Any]:
+    """Return what settings are where the owner says nothing, as templates."""
+    path = str(ROLES / "settings/defaults/main.yml")
+    defaults: Mapping[str, Any] = DataLoader().load_from_file(path, trusted_as_template=True)
+    return defaults
+
+
+def identities(task_vars: Mapping[str, Any], templar: Templar) -> Iterator[preflight.Identity]:
+    """Yield what the other servers of the inventory are known by, whether this run is about them or not.
+
+    What cannot be had is left out: it is a fault of that server, which its own check tells. So is what the command line
+    says, which is said of this run's servers only.
+    """
+    said_now = load_extra_vars(DataLoader())
+    for name in task_vars.get("groups", {}).get("senders", ()):
+        if name != task_vars["inventory_hostname"]:
+            # Not `hostvars[name]`: the defaults of a role are in no host's variables outside of the host's own tasks.
+            variables = {**_defaults(), **task_vars["hostvars"].raw_get(name)}
+            wanted = {f"{PREFIX}{key}": variables.get(f"{PREFIX}{key}") for key in ("fqdn", "selector", "addresses")}
+            known = {key: value for key, value in wanted.items() if value is not None and key not in said_now}
+            theirs = templar.copy_with_new_env(available_variables=variables)
+            yield identity(name, settings(known, theirs, lenient=True))
+
+
+def identity(name: str, said: Mapping[str, Any]) -> preflight.Identity:
+    """Return what the server `name` is known by, as far as it is said."""
+    addresses = tuple(entry["public"] for entry in said.get("addresses") or ())
+    return preflight.Identity(name, said.get("fqdn") or "", said.get("selector") or "", addresses)
+
+
 def public_addresses(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the addresses that the world sees, in the owner's order."""
-    return tuple(address["public"] for address in said["addresses"])
-
-
-def bind_addresses(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the addresses that the host itself holds, in the owner's order."""
-    return tuple(address.get("bind") or address["public"] for address in said["addresses"])
+    """Return the addresses that the world sees, in the owner's order, as everybody writes them (RFC 5952)."""
+    return tuple(str(ipaddress.ip_address(address["public"])) for address in said["addresses"])
 
 
 def addresses_of_others(
@@ -87,7 +146,8 @@ def host(name: str, said: Mapping[str, Any]) -> domains.Host:
 def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> domain_files.Inventory:
     """Return all domain files of the owner; they are read anew only when one of them changed.
 
-    A domain that names a host or a credential which the inventory does not have is at fault too.
+    A domain that names a host or a credential which the inventory does not have is at fault too. (Where the credentials
+    themselves are at fault, nothing is said of those that name them.)
 
     Raises:
         DirectoryError: there is no such directory.
@@ -96,8 +156,11 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     found = domain_files.load(directory, cache=caches / "sendyard" / f"{name}.json.gz")
+    if "dns_credentials" not in said:
+        return found
     senders = tuple(task_vars.get("groups", {}).get("senders", ()))
-    credentials, own = tuple(said["dns_credentials"]), (said["fqdn"], said["bounce_domain"])
+    credentials = tuple(said["dns_credentials"])
+    own = tuple(said[name] for name in ("fqdn", "bounce_domain") if name in said)
     return domain_files.check_references(found, directory, senders=senders, credentials=credentials, own=own)
 
 
@@ -107,13 +170,33 @@ def domain_faults(task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
     Each fault has `subject`, `message` and `left_alone`: true where it was found before any change (in the domain's
     file, in its zone), so that the hosts keep of the domain what they have.
     """
-    return list(task_vars.get("ansible_facts", {}).get("sendyard_domain_faults") or ())
+    return list(of_this_run(task_vars.get("ansible_facts", {})).get("sendyard_domain_faults") or ())
+
+
+def facts(**found: Any) -> dict[str, Any]:
+    """Return facts that hold for this run alone: an owner may have Ansible cache facts from run to run."""
+    return {"sendyard_run": _run(), **found}
+
+
+def of_this_run(known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the facts `known` of a host where this run found them."""
+    return known if known.get("sendyard_run") == _run() else {}
+
+
+def _run() -> str:
+    """Return what tells this run from any other: ansible-playbook makes a directory of its own each time."""
+    return str(C.DEFAULT_LOCAL_TMP)
 
 
 def domains_in_order(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> list[domains.Domain]:
     """Return the domains to serve: those that are not to be left alone."""
     refused = _left_alone(task_vars)
     return [domain for domain in domain_inventory(said, task_vars).domains if domain.name not in refused]
+
+
+def told(faults: Iterable[Mapping[str, Any]]) -> str:
+    """Return faults of domains as text, a line each."""
+    return "\n".join(f"  {fault['subject']}: {fault['message']}" for fault in faults)
 
 
 def _left_alone(task_vars: Mapping[str, Any]) -> set[str]:

@@ -7,21 +7,33 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils import inspection
-from ansible_collections.sendyard.mail.plugins.module_utils.preflight import host_faults, setting_faults
+from ansible_collections.sendyard.mail.plugins.module_utils.preflight import (
+    Identity,
+    file_faults,
+    host_faults,
+    identity_faults,
+    setting_faults,
+    sound_addresses,
+)
+from tls import Authority, make_key
 
+NOW = datetime.now(UTC) + timedelta(days=1)  # certificates that tests make are valid from now on
 SAID: dict[str, Any] = {
     "fqdn": "mx1.yard.example",
+    "admin": "postmaster@yard.example",
     "bounce_domain": "bounces.mx1.yard.example",
     "selector": "mx1-1",
     "addresses": [{"public": "198.51.100.1"}, {"public": "2001:db8::1", "bind": "fd00::1"}],
     "dns_credential": "lab",
     "dns_credentials": {"lab": {}},
     "certificate_source": "acme",
+    "certificate_provided": [],
     "takeover": False,
     "preflight_port25_targets": ["mx.rx.example"],
 }
@@ -50,12 +62,131 @@ def test_good_settings_and_a_bare_host_have_no_faults() -> None:
         ({"addresses": []}, "sendyard_addresses"),
         ({"addresses": [{"public": "198.51.100.256"}]}, 'entry 1: public: "198.51.100.256" is no IP address'),
         ({"dns_credential": "lba"}, '"lba" is not in sendyard_dns_credentials (lab)'),
+        ({"dns_credentials": {"lab": "text"}}, 'sendyard_dns_credentials: "lab" must be a mapping'),
         ({"certificate_source": "provided"}, "sendyard_certificate_provided"),
+        ({"certificate_key_types": []}, "sendyard_certificate_key_types"),
+        ({"admin": "nobody"}, 'sendyard_admin: "nobody" is no mail address'),
+        ({"admin": ""}, "sendyard_admin: it is empty"),
+        ({"admin": None}, "sendyard_admin: it is empty"),
+        ({"fqdn": ""}, "sendyard_fqdn: it is empty"),
+        ({"prove_recipient": "nomail"}, 'sendyard_prove_recipient: "nomail" is no mail address'),
+        ({"prove_recipient": "a@b@rx.example"}, "sendyard_prove_recipient"),
+        ({"mail_max_size": "banana"}, 'sendyard_mail_max_size: "banana" is no size'),
+        ({"log_max_size": "5 GB"}, 'sendyard_log_max_size: "5 GB" is no size'),
+        ({"message_size_limit": -5}, 'sendyard_message_size_limit: "-5" is too small'),
+        ({"message_size_limit": 0}, "sendyard_message_size_limit"),
+        ({"publish_deadline": 0}, 'sendyard_publish_deadline: "0" is too small'),
+        ({"log_retention_days": 0}, "sendyard_log_retention_days"),
+        ({"queue_lifetime": "5 fortnights"}, 'sendyard_queue_lifetime: "5 fortnights" is no time'),
+        ({"dmarc_rua": "reports@yard.example"}, "sendyard_dmarc_rua"),
+        ({"acme_directory": "ca.example/dir"}, "sendyard_acme_directory"),
+        ({"firewall_extra_tcp_ports": [22, 70000]}, 'sendyard_firewall_extra_tcp_ports: "70000" is no TCP port'),
+        ({"firewall_extra_tcp_ports": [0]}, 'sendyard_firewall_extra_tcp_ports: "0"'),
+        ({"resolver_root_hints": ["garbage"]}, 'sendyard_resolver_root_hints: "garbage" is no "name address"'),
+        ({"resolver_root_hints": ["ns1.root. 198.51.100.256"]}, "sendyard_resolver_root_hints"),
+        ({"publish_resolver": ["ns1.example"]}, 'sendyard_publish_resolver: "ns1.example" is no IP address'),
     ],
 )
 def test_a_wrong_setting_is_named(change: dict[str, Any], words: str) -> None:
     (fault,) = setting_faults(SAID | change)
     assert words in fault
+
+
+RIGHT: dict[str, Any] = {
+    "admin": "Post.Master+x@Yard.Example",
+    "prove_recipient": "",
+    "mail_max_size": "200M",
+    "log_max_size": "1048576",
+    "publish_deadline": 1,
+    "queue_lifetime": "5d",
+    "delay_warning_time": "0h",
+    "dmarc_rua": "",
+    "firewall_extra_tcp_ports": [1, 65535],
+    "resolver_root_hints": ["a.root-servers.net. 198.41.0.4", "NS1.lab.example 2001:db8::53"],
+    "publish_resolver": ["198.51.100.53", "2001:DB8::53"],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_setting_is_no_fault(name: str) -> None:
+    assert not list(setting_faults(SAID | {name: RIGHT[name]}))
+
+
+def test_what_is_said_of_one_setting_does_not_hang_on_another() -> None:
+    """Those that are of a wrong type are not there."""
+    said = {"publish_deadline": 0, "addresses": [{"public": "x"}, {"public": "2001:DB8:945E:0::11", "bind": None}]}
+    assert len(list(setting_faults(said))) == 2
+    assert not list(setting_faults({}))
+    assert sound_addresses(said) == ["2001:db8:945e::11"]
+    assert sound_addresses({}) == []
+
+
+def test_two_servers_share_nothing_that_is_one_server_s() -> None:
+    own = Identity("mx1", "mx1.yard.example", "s1", ("198.51.100.1", "2001:db8::1"))
+    assert not list(identity_faults(own, [Identity("mx2", "mx2.yard.example", "s2", ("198.51.100.2",))]))
+    assert not list(identity_faults(own, [Identity("mx2")]))
+    assert not list(identity_faults(Identity("mx1"), [Identity("mx2")]))
+    other = Identity("mx2", "mx1.yard.example", "s1", ("198.51.100.2", "2001:DB8:0::1"))
+    faults = list(identity_faults(own, [Identity("mx3", "mx3.yard.example", "s3"), other]))
+    assert [fault.partition(":")[0] for fault in faults] == ["sendyard_fqdn", "sendyard_selector", "sendyard_addresses"]
+    assert all("of mx2 too" in fault for fault in faults)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Certificates of the controller, by name."""
+    authority = Authority(tmp_path_factory.mktemp("ca"))
+    made = {}
+    for name, issued in {
+        "mine": authority.issue("mx1.yard.example"),
+        "rsa": authority.issue("mx1.yard.example", key=make_key("rsa")),
+        "other": authority.issue("mx2.yard.example"),
+    }.items():
+        made |= {f"{name}.crt": issued.certificate + authority.intermediate.certificate, f"{name}.key": issued.key}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("names", "types", "words"),
+    [
+        ([("mine", "mine")], ["ecdsa"], []),
+        ([("mine", "mine"), ("rsa", "rsa")], ["rsa", "ecdsa"], []),
+        ([("gone", "mine")], ["ecdsa"], ["sendyard_certificate_provided: entry 1: gone.crt"]),
+        ([("mine", "gone")], ["ecdsa"], ["sendyard_certificate_provided: entry 1: gone.key"]),
+        ([("mine", "mine"), ("rsa", "other")], ["ecdsa", "rsa"], ["entry 2: rsa.crt: the private key does not belong"]),
+        ([("other", "other")], ["ecdsa"], ["entry 1: other.crt: the certificate is for mx2.yard.example, not for mx1"]),
+        ([("mine", "mine"), ("mine", "mine")], ["ecdsa"], ["entry 2: mine.crt: a second certificate"]),
+        ([("rsa", "rsa")], ["ecdsa"], ["sendyard_certificate_key_types: ecdsa is said, but", "Say [rsa]"]),
+    ],
+)
+def test_provided_certificates_are_looked_at(
+    files: dict[str, str], names: list[tuple[str, str]], types: list[str], words: list[str]
+) -> None:
+    def read(name: str) -> str:
+        if name not in files:
+            raise OSError(f"{name} cannot be read")
+        return files[name]
+
+    pairs = [{"certificate_file": f"{one}.crt", "key_file": f"{other}.key"} for one, other in names]
+    said = SAID | {"certificate_source": "provided", "certificate_provided": pairs, "certificate_key_types": types}
+    faults = "\n".join(file_faults(said, read, NOW))
+    assert bool(faults) == bool(words), faults
+    assert all(word in faults for word in words), faults
+    assert not list(file_faults(said | {"certificate_source": "acme"}, read, NOW))
+
+
+def test_files_and_programs_that_the_proof_needs_are_looked_for(tmp_path: Path, files: dict[str, str]) -> None:
+    def faults(**said: Any) -> list[str]:
+        return list(file_faults(said, lambda name: files[name], NOW))
+
+    ca, text = tmp_path / "ca.pem", tmp_path / "text.pem"
+    ca.write_text(files["mine.crt"])
+    text.write_text("no certificate")
+    assert not faults(prove_tls_ca=str(ca), prove_fetch_command=["sh", "-c", "x"])
+    assert not faults(prove_tls_ca="", prove_fetch_command=[])
+    assert "cannot be read on the controller" in faults(prove_tls_ca=str(tmp_path / "gone"))[0]
+    assert "holds no PEM certificate" in faults(prove_tls_ca=str(text))[0]
+    assert "no-such-program" in faults(prove_fetch_command=["no-such-program", "x"])[0]
 
 
 @pytest.mark.parametrize(
