@@ -8,6 +8,7 @@ A fault of a credential, a zone or a record is put down to the subjects that wan
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -22,7 +23,9 @@ from .backends import AuthError, Backend, Conflict, Transient, Unsupported, Zone
 from .model import Change, DnsError, Key, RRset, Want, shown
 from .wire import Server
 
-ATTEMPTS = 6  # of read, plan, write: five conflicts with others, and the reading that finds nothing left to do
+ATTEMPTS = 12  # of read, plan, write, the last of which finds nothing left to do
+CONFLICT_SECONDS = 30.0  # that a zone waits for other writers in all; what is left then is tried once
+LONGEST_PAUSE = 16  # rounds of read, plan, write; about as many writers find a turn each
 ZONES_AT_A_TIME = 8
 
 
@@ -113,7 +116,12 @@ def publish(
         combined, refused = planner.combine(wants)
         for want, error in refused:
             outcome.blame(want.subjects, error)
-        _divided(lambda part: _bring(backend, zone, part, settings, outcome), list(combined.values()), outcome)
+        patience = _Patience()
+        _divided(
+            lambda part: _bring(backend, zone, part, settings, outcome, patience=patience),
+            list(combined.values()),
+            outcome,
+        )
 
     _each_zone(work, [want for want in wants if want.says_something], backends, outcome)
     if settings.write and settings.deadline:
@@ -201,10 +209,27 @@ def _by_subject(wants: Iterable[Want]) -> list[list[Want]]:
     return list(groups.values())
 
 
-def _bring(backend: Backend, zone: Zone, wanted: Sequence[Want], settings: Settings, outcome: Outcome) -> None:
+@dataclass
+class _Patience:
+    """How long a zone waits for other writers, from the first conflict on."""
+
+    expires: float = math.inf  # in terms of `time.monotonic()`
+
+    def left(self) -> float:
+        """Return how many seconds are left after a conflict."""
+        now = time.monotonic()
+        self.expires = min(self.expires, now + CONFLICT_SECONDS)
+        return self.expires - now
+
+
+def _bring(
+    backend: Backend, zone: Zone, wanted: Sequence[Want], settings: Settings, outcome: Outcome, *, patience: _Patience
+) -> None:
     """Bring one zone to what is wanted there.
 
     It is done when reading finds nothing left to change, since servers answer NOERROR to some updates and drop them.
+    Writers that met wait for a random number of rounds, out of twice as many each time; a round takes what it takes on
+    this machine and that server now.
 
     Raises:
         Conflict: others wrote the same record sets again and again.
@@ -215,8 +240,7 @@ def _bring(backend: Backend, zone: Zone, wanted: Sequence[Want], settings: Setti
     keys = list(dict.fromkeys(key for want in wanted for key in (want.key, *planner.ancestors(want.key, zone.name))))
     failure: DnsError | None = None
     for attempt in range(ATTEMPTS):
-        if failure:
-            time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # keeps writers apart, no secret hangs on it
+        began = time.monotonic()
         plan = planner.plan(wants, backend.read(zone, keys), adopt=settings.adopt)
         if not plan.changes or not settings.write:
             servers = backend.name_servers(zone) if settings.write else ()
@@ -229,6 +253,11 @@ def _bring(backend: Backend, zone: Zone, wanted: Sequence[Want], settings: Setti
                 outcome.record(batch)
         except (Conflict, Transient) as error:
             failure = error
+            took, left = time.monotonic() - began, patience.left()
+            if left <= 0 or attempt + 1 == ATTEMPTS:
+                break
+            rounds = random.uniform(0, min(2 ** (attempt + 1), LONGEST_PAUSE))  # noqa: S311  # no secret hangs on it
+            time.sleep(min(rounds * took, left))
     raise failure or _dropped(zone, plan.changes)
 
 

@@ -26,6 +26,7 @@ import dns.zone
 
 ADDRESS = "127.0.0.1"
 START_TIMEOUT = 20.0  # seconds
+ANSWER_TIMEOUT = 5.0  # seconds; a busy machine lets a server wait
 KEY_NAME = "sendyard."
 SECRET = base64.b64encode(b"a secret that only tests know 32").decode()
 
@@ -93,10 +94,17 @@ class NameServer:
             self.process = None
 
     def ask(self, name: str, kind: str) -> dns.message.Message:
-        """Return the answer to one question."""
+        """Return the answer to one question, asked until it is answered."""
         query = dns.message.make_query(name, kind, flags=0)
-        answer, _ = dns.query.udp_with_fallback(query, ADDRESS, port=self.port, timeout=0.5)
-        return answer
+        expires = time.monotonic() + ANSWER_TIMEOUT
+        while True:
+            try:
+                answer, _ = dns.query.udp_with_fallback(query, ADDRESS, port=self.port, timeout=0.5)
+            except dns.exception.Timeout:
+                if time.monotonic() >= expires:
+                    raise
+            else:
+                return answer
 
     def values(self, name: str, kind: str) -> list[str]:
         """Return the values of a record set as in a zone file, sorted."""
