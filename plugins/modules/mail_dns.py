@@ -59,7 +59,9 @@ options:
     type: dict
     default: {}
   deadline:
-    description: How many seconds all authoritative servers have to answer with the records. V(0) does not ask them.
+    description:
+      - How many seconds all authoritative servers have to answer with the records, at least V(1). What was not waited
+        for was not seen, and nobody may build on it.
     type: int
     default: 60
   adopt:
@@ -201,6 +203,11 @@ def main() -> None:
 def run(module: AnsibleModule) -> None:
     """Parse, publish or check, and exit."""
     params = module.params
+    if params["deadline"] < 1:
+        raise SendyardError(
+            f"deadline: {params['deadline']} seconds let no server answer, and what nobody saw is not published. "
+            "Give at least 1 (sendyard_publish_deadline)."
+        )
     records = [*params["records"], *read_files(params["records_files"])]
     override = parse_name_servers(params["name_servers"])
     outcome = publish.Outcome()

@@ -36,7 +36,7 @@ class Settings:
     Attributes:
         write: False plans only.
         adopt: replace what others wrote at keys that are to be ours.
-        deadline: seconds that all authoritative servers have; 0 does not ask them.
+        deadline: seconds that all authoritative servers have.
     """
 
     write: bool = True
@@ -124,7 +124,7 @@ def publish(
         )
 
     _each_zone(work, [want for want in wants if want.says_something], backends, outcome)
-    if settings.write and settings.deadline:
+    if settings.write:
         _await_the_world(outcome, settings, directory)
 
 

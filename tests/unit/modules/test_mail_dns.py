@@ -214,12 +214,20 @@ def test_a_credential_that_says_nothing_useful_is_named(
     [
         ({"records_files": ["/no/such/file"]}, "/no/such/file: the records cannot be read"),
         ({"name_servers": {"ns1": 53}}, "name_servers: ns1 needs a list of address and port"),
+        ({"deadline": 0}, "deadline: 0 seconds let no server answer"),
+        ({"deadline": -5}, "deadline: -5 seconds let no server answer"),
     ],
 )
 def test_bad_arguments_are_one_message(run: Run, args: dict[str, Any], message: str) -> None:
     said = run(**args)
     assert said["failed"]
     assert said["msg"].startswith(message)
+
+
+def test_without_time_to_see_it_nothing_is_published(run: Run, server: NameServer) -> None:
+    serial = server.serial(ZONE)
+    assert run(records=[record("unseen", "10.9.1.1")], deadline=0)["failed"]
+    assert server.serial(ZONE) == serial
 
 
 def test_without_dnspython_the_module_says_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
