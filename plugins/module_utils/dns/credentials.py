@@ -43,7 +43,7 @@ def secret_of(name: str, said: Mapping[str, Any], environ: Mapping[str, str]) ->
         return environ[value].strip()
     try:
         return Path(value).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # no text, no path, nobody's home
         raise AuthError(f'DNS credential "{name}": {value} (secret_file) cannot be read: {error}.') from error
 
 
@@ -59,7 +59,7 @@ def backend(
         known = ", ".join(sorted(credentials)) or "none"
         raise AuthError(f'there is no DNS credential "{name}"; known: {known} (sendyard_dns_credentials).')
     said = credentials[name]
-    if not isinstance(said, Mapping) or said.get("provider") not in PROVIDERS:
+    if not isinstance(said, Mapping) or str(said.get("provider")) not in PROVIDERS:
         raise AuthError(f'DNS credential "{name}" needs a provider, one of: {", ".join(sorted(PROVIDERS))}.')
     secret = secrets[name]
     if isinstance(secret, DnsError):

@@ -198,6 +198,19 @@ def test_a_failure_before_anything_was_read_shows_no_secret(run: Run, args: dict
         ({"sever": "x"}, "sever is no option of provider rfc2136; it has key_algorithm"),
         ({"key_algorithm": "hmac-md5"}, '"hmac-md5" is no key_algorithm'),
         ({"port": "domain"}, '"domain" is no port'),
+        ({"port": [53]}, '"[53]" is no port; it is a number from 1 to 65535'),
+        ({"port": 65536}, '"65536" is no port'),
+        ({"port": -1}, '"-1" is no port'),
+        ({"key_name": "bad..name"}, 'key_name: "bad..name" is no domain name: A DNS label is empty. Write it as'),
+        ({"key_name": "x" * 70}, f'key_name: "{"x" * 70}" is no domain name'),
+        ({"key_name": ["sendyard"]}, "key_name: ['sendyard'] is no text"),
+        ({"server": "ns1..lab.example"}, 'server: "ns1..lab.example" is no domain name'),
+        ({"server": {"address": "10.9.1.1"}}, "server: {'address': '10.9.1.1'} is no text. Write a host name"),
+        ({"server": 10}, "server: 10 is no text"),
+        ({"secret": "nicht-base64-weil-ä"}, "the secret is not base64"),
+        ({"secret": "", "secret_file": "~nobody-of-that-name/secret"}, "(secret_file) cannot be read"),
+        ({"secret": "", "secret_file": "a\0b"}, "(secret_file) cannot be read"),
+        ({"provider": ["rfc2136"]}, "needs a provider, one of: rfc2136"),
     ],
 )
 def test_a_credential_that_says_nothing_useful_is_named(
@@ -207,6 +220,7 @@ def test_a_credential_that_says_nothing_useful_is_named(
     assert said["failed"]
     assert said["subjects"]["x"]["error"].startswith('DNS credential "lab"')
     assert error in said["subjects"]["x"]["error"]
+    assert "nicht-base64" not in said["text"]
 
 
 @pytest.mark.parametrize(

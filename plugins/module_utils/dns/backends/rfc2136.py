@@ -10,7 +10,7 @@ still as it was read, so that a concurrent writer is noticed and never overwritt
 from __future__ import annotations
 
 import base64
-import binascii
+import ipaddress
 import random
 import threading
 import time
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import wire
-from ..model import Change, DnsError, Key, RRset, parse_value
+from ..model import Change, DnsError, Key, RecordError, RRset, parse_name, parse_value
 from ..planner import Found
 from . import AuthError, Caps, ClockError, Conflict, Delegated, Transient, Unsupported, Zone, ZoneNotFound
 
@@ -81,18 +81,47 @@ def options(name: str, said: Mapping[str, Any], secret: str) -> Options:
         raise AuthError(f"{here}: the secret has fewer than {MIN_SECRET} characters.")
     try:
         base64.b64decode(secret, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise AuthError(
             f"{here}: the secret is not base64; it is what stands as secret in the server's key."
         ) from error
     algorithm = str(said.get("key_algorithm") or "hmac-sha256").lower().rstrip(".")
     if algorithm not in ("hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"):
         raise AuthError(f'{here}: "{algorithm}" is no key_algorithm; use hmac-sha256 or stronger (RFC 8945 section 6).')
+    _require_name(f"{here}: key_name", said["key_name"], "Write it as it is in the server's configuration.")
+    if not _is_address(said["server"]):
+        _require_name(f"{here}: server", said["server"], "Write a host name or an address.")
+    return Options(name, said["server"], _port(here, said.get("port")), said["key_name"], algorithm, secret)
+
+
+def _require_name(here: str, value: Any, todo: str) -> None:
+    if not isinstance(value, str):
+        raise AuthError(f"{here}: {value!r} is no text. {todo}")
     try:
-        port = int(said.get("port") or 53)
-    except ValueError as error:
-        raise AuthError(f'{here}: "{said["port"]}" is no port') from error
-    return Options(name, str(said["server"]), port, str(said["key_name"]), algorithm, secret)
+        parse_name(value)
+    except RecordError as error:
+        raise AuthError(f"{here}: {str(error).removesuffix('.')}. {todo}") from error
+
+
+def _is_address(value: Any) -> bool:
+    """Return whether `value` is an address as text; a number would be one too."""
+    if not isinstance(value, str):
+        return False
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _port(here: str, value: Any) -> int:
+    try:
+        port = int(value or 53)
+    except (TypeError, ValueError):
+        port = 0
+    if not 1 <= port <= 65535:
+        raise AuthError(f'{here}: "{value}" is no port; it is a number from 1 to 65535.')
+    return port
 
 
 class Rfc2136:
