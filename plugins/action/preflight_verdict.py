@@ -21,14 +21,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         faults = list(self._task.args.get("faults") or ())
         said = owner.settings(variables, self._templar, lenient=True)  # what is missing is a fault already
         faults += host_faults(variables["ansible_facts"]["sendyard"], said)
-        domain_faults = owner.domain_faults(variables)
-        of_files = len(domain_faults)
-        for subject, state in (self._task.args.get("zones") or {}).items():
-            if not state.get("ok"):
-                if subject == variables["inventory_hostname"]:
-                    faults.append(state["error"])
-                elif not any(fault["subject"] == subject for fault in domain_faults):
-                    domain_faults.append({"subject": subject, "message": state["error"], "left_alone": True})
+        zones = self._task.args.get("zones") or {}
+        own = zones.get(variables["inventory_hostname"], {"ok": True})
+        if not own["ok"]:
+            faults.append(own["error"])
+        of_files = len(owner.domain_faults(variables))
+        domain_faults = owner.with_faults_of(zones, variables, left_alone=True)
         result.update(changed=False, ansible_facts=owner.facts(sendyard_domain_faults=domain_faults))
         if faults:
             name = variables["inventory_hostname"]

@@ -19,11 +19,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result: dict[str, Any] = super().run(tmp, variables)
         subjects = self._task.args["subjects"]
         waiting = self._task.args["waiting"]
-        faults = owner.domain_faults(variables)
         own = variables["inventory_hostname"]
-        for subject, state in sorted(subjects.items()):
-            if not state["ok"] and subject != own and not any(fault["subject"] == subject for fault in faults):
-                faults.append({"subject": subject, "message": state["error"], "left_alone": False})
         result.update(
             changed=False,
             published=[
@@ -31,7 +27,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 for key in waiting
                 if subjects.get(key["subject"], {}).get("ok")
             ],
-            ansible_facts=owner.facts(sendyard_domain_faults=faults),
+            ansible_facts=owner.facts(
+                sendyard_domain_faults=owner.with_faults_of(subjects, variables, left_alone=False)
+            ),
         )
         if not subjects.get(own, {"ok": True})["ok"]:
             result.update(failed=True, msg=f"{own}: {subjects[own]['error']}")

@@ -188,6 +188,27 @@ def _run() -> str:
     return str(C.DEFAULT_LOCAL_TMP)
 
 
+def with_faults_of(
+    subjects: Mapping[str, Mapping[str, Any]], task_vars: Mapping[str, Any], *, left_alone: bool
+) -> list[dict[str, Any]]:
+    """Return `domain_faults` and those that mail_dns found.
+
+    Args:
+        subjects: what mail_dns returned for all hosts of the play at once. A sender among them is no domain: its fault
+            is told where it is the task's host.
+        left_alone: as in `domain_faults`.
+    """
+    faults = domain_faults(task_vars)
+    known = {fault["subject"] for fault in faults} | set(task_vars.get("groups", {}).get("senders", ()))
+    new = ((subject, state["error"]) for subject, state in sorted(subjects.items()) if not state["ok"])
+    faults += [
+        {"subject": subject, "message": error, "left_alone": left_alone}
+        for subject, error in new
+        if subject not in known
+    ]
+    return faults
+
+
 def domains_in_order(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> list[domains.Domain]:
     """Return the domains to serve: those that are not to be left alone."""
     refused = _left_alone(task_vars)
