@@ -118,6 +118,18 @@ def test_a_name_that_is_an_alias_is_refused_with_its_target(yard: Yard) -> None:
     assert yard.foreign() - before == {(yard.name("other"), 1, 3600, bytes([10, 9, 1, 1]))}
 
 
+def test_an_alias_of_ours_is_published_and_goes(yard: Yard) -> None:
+    before = yard.foreign()
+    for label in ("ours", "x.alias"):  # a wildcard lends the second name another
+        want = yard.record(label, "CNAME", ["mail.acme.example"])
+        for changes in (1, 0):
+            outcome = yard.publish(want)
+            assert (outcome.faults, len(outcome.changes)) == ({}, changes)
+        assert yard.server.values(yard.name(label), "CNAME") == ["mail.acme.example."]
+        assert not yard.publish(want, state="absent").faults
+        assert yard.foreign() == before
+
+
 def test_an_alias_that_came_since_reading_is_a_conflict(yard: Yard) -> None:
     key = model.parse_record(yard.record("new", "TXT", ["ours"])).key
     known = {"lab": yard.server.credential()}

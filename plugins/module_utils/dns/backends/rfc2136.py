@@ -219,7 +219,7 @@ class Rfc2136:
                 faults[key] = (
                     fault if isinstance(fault, DnsError) else Unsupported(f"{self._where} does not answer for {key}")
                 )
-            elif alias := wire.alias_in(answer, key.name):
+            elif (alias := wire.alias_in(answer, key.name)) and key.type != dns.rdatatype.CNAME:
                 rrsets[key], aliases[key.name] = None, alias
             else:
                 rrsets[key] = wire.rrset_in(answer, key)
