@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,9 @@ _KEY_OPTIONS: Mapping[str, Sequence[str]] = {
     "ecdsa": ("--key-type", "ecdsa", "--elliptic-curve", "secp256r1"),
     "rsa": ("--key-type", "rsa", "--rsa-key-size", "2048"),
 }
+
+_BUSY = "Another instance of Certbot is already running"  # its timer, or somebody by hand
+_PAUSE = 2.0  # seconds until it is tried again
 
 _PROBLEM = re.compile(r'\{[^{}]*"type":\s*"urn:ietf:params:acme:error:[^{}]*\}')
 _UNPROVEN = ("dns:", "connection:", "unauthorized:")  # the server did not find the proof that the host is the name's
@@ -73,31 +76,41 @@ def renewal_server(conf: str) -> str:
 def request(key_type: str, *, fqdn: str, account: Account, layout: Layout) -> None:
     """Have certbot get a certificate for `fqdn`. Its key stays the same over all renewals.
 
+    Another certbot that runs is waited for, within `account.deadline`.
+
     Raises:
         AcmeError: the server refused, or cannot be reached. What certbot made for it is gone again, except for an
             account at the server: those are limited, and the next try uses it.
         CommandError: certbot is not installed, or did not end within `account.deadline` seconds.
     """
-    before = _entries(layout.letsencrypt)
-    try:
-        answer = run(
-            [
-                "certbot", "certonly", "--non-interactive", "--standalone", "--preferred-challenges", "http",
-                "--cert-name", lineage_name(key_type), "--domain", fqdn, *_KEY_OPTIONS[key_type],
-                "--reuse-key", "--force-renewal",  # it was decided that one is needed
-                "--server", account.directory, "--agree-tos", "--email", account.email, "--no-eff-email",
-                "--logs-dir", str(layout.logs),
-                "--no-directory-hooks",  # the caller deploys, under the lock that the hook would wait for
-                *account.options,
-            ],
-            deadline=account.deadline,
-            env=trust(account.ca_file),
-        )  # fmt: skip
-        if not answer.ok:
+    command = [
+        "certbot", "certonly", "--non-interactive", "--standalone", "--preferred-challenges", "http",
+        "--cert-name", lineage_name(key_type), "--domain", fqdn, *_KEY_OPTIONS[key_type],
+        "--reuse-key", "--force-renewal",  # it was decided that one is needed
+        "--server", account.directory, "--agree-tos", "--email", account.email, "--no-eff-email",
+        "--logs-dir", str(layout.logs),
+        "--no-directory-hooks",  # the caller deploys, under the lock that the hook would wait for
+        *account.options,
+    ]  # fmt: skip
+    end = time.monotonic() + account.deadline
+    while True:
+        before = _entries(key_type, layout)
+        try:
+            answer = run(command, deadline=max(end - time.monotonic(), _PAUSE), env=trust(account.ca_file))
+        except SendyardError:
+            _forget(key_type, layout, before)
+            raise
+        if answer.ok:
+            return
+        if _BUSY not in answer.stdout + answer.stderr:
+            _forget(key_type, layout, before)
             raise AcmeError(_refusal(answer, fqdn, account, layout))
-    except SendyardError:
-        _forget(layout.letsencrypt, before)
-        raise
+        if time.monotonic() + _PAUSE > end:  # what appeared meanwhile is the other's
+            raise AcmeError(
+                f"certbot was not asked for a certificate for {fqdn}: another one ran for {account.deadline:.0f} s. "
+                "The one in use was left as it is. See what it does (ps -C certbot u), and run again."
+            )
+        time.sleep(_PAUSE)
 
 
 def trust(ca_file: str) -> dict[str, str]:
@@ -137,18 +150,19 @@ def _printed(output: str) -> str:
     return (" ".join(" ".join(kept).split())[-1000:] or "certbot said nothing").rstrip(".") + "."
 
 
-def _entries(directory: Path) -> set[Path]:
-    """Everything below `directory`, nothing where there is none."""
-    return set(directory.rglob("*"))
+def _entries(key_type: str, layout: Layout) -> set[Path]:
+    """What certbot may have made for our certificate with this type of key: of other lineages nothing."""
+    name, root = lineage_name(key_type), layout.letsencrypt
+    lineage = (root / "renewal" / f"{name}.conf", root / "live" / name, root / "archive" / name)
+    found = {inner for path in lineage for inner in (path, *path.rglob("*")) if inner.exists() or inner.is_symlink()}
+    # Copies without a lineage's name; nothing ever reads them.
+    return found.union(*((root / directory).glob("*.pem") for directory in ("keys", "csr")))
 
 
-def _forget(directory: Path, before: set[Path]) -> None:
-    """Remove what appeared below `directory` since `before`, except for accounts."""
-    accounts = directory / "accounts"
-    for path in sorted(_entries(directory) - before, reverse=True):
-        if accounts == path or accounts in path.parents or not (path.is_symlink() or path.exists()):
-            continue
+def _forget(key_type: str, layout: Layout, before: set[Path]) -> None:
+    """Remove what appeared since `before`."""
+    for path in sorted(_entries(key_type, layout) - before, reverse=True):  # what is in a directory before that
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            path.rmdir()
         else:
             path.unlink()

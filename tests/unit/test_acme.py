@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils import acme
 from ansible_collections.sendyard.mail.plugins.module_utils.deploy_certificate import Layout
+from ansible_collections.sendyard.mail.plugins.module_utils.host.command import Result
 from tls import Authority
 
 FQDN = "mx1.yard.example"
@@ -147,14 +150,60 @@ def test_without_one_certbot_is_quoted(output: str, reason: str) -> None:
     assert acme._printed(output) == reason
 
 
-def test_what_a_refused_request_left_is_removed_but_for_the_account(layout: Layout, authority: Authority) -> None:
+def answers(monkeypatch: pytest.MonkeyPatch, *given: Callable[[], Result]) -> list[Callable[[], Result]]:
+    """certbot answers what `given` returns, one after the other; returns what is not asked yet. Time passes at once."""
+    left, now = list(given), [0.0]
+    monkeypatch.setattr(acme, "run", lambda *_, **__: left.pop(0)())
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(acme, "time", clock)
+    return left
+
+
+def ends(rc: int, said: str = "") -> Result:
+    return Result(("certbot",), rc, "", said)
+
+
+def request(layout: Layout, key_type: str = "rsa") -> None:
+    acme.request(key_type, fqdn=FQDN, account=ACCOUNT, layout=layout)
+
+
+OURS = ("csr/0000_csr.pem", "keys/0000_key.pem", "live/sendyard-rsa/README", "archive/sendyard-rsa/cert1.pem")
+OTHERS = ("accounts/ca/dir/1/private_key.json", "live/www.example/README", "archive/www.example/cert1.pem",
+          "renewal/www.example.conf")  # fmt: skip
+
+
+def test_a_refused_request_leaves_nothing_of_ours_and_everything_of_others(
+    layout: Layout, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hold(layout, authority, FQDN)
-    before = acme._entries(layout.letsencrypt)
-    account = layout.letsencrypt / "accounts/ca.lab.example/dir/1/private_key.json"
-    for path in (account, layout.letsencrypt / "csr/0000.pem", layout.letsencrypt / "live/sendyard-rsa/README"):
-        path.parent.mkdir(parents=True)
-        path.write_text("x")
-    (layout.letsencrypt / "live/sendyard-rsa/cert.pem").symlink_to("nowhere")
-    acme._forget(layout.letsencrypt, before)
-    left = {path for path in acme._entries(layout.letsencrypt) - before if path.is_file()}
-    assert left == {account}
+    before = {path for path in layout.letsencrypt.rglob("*") if path.is_file()}
+
+    def refuses() -> Result:
+        for name in (*OURS, *OTHERS):
+            path = layout.letsencrypt / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
+        (layout.letsencrypt / "live/sendyard-rsa/cert.pem").symlink_to("nowhere")
+        return ends(1, "no")
+
+    answers(monkeypatch, refuses)
+    with pytest.raises(acme.AcmeError):
+        request(layout)
+    left = {path for path in layout.letsencrypt.rglob("*") if path.is_file() or path.is_symlink()}
+    assert left == before | {layout.letsencrypt / name for name in OTHERS}
+    assert not (layout.letsencrypt / "live/sendyard-rsa").exists()
+
+
+def test_another_certbot_is_waited_for(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = ends(1, "Another instance of Certbot is already running.\n")
+    left = answers(monkeypatch, lambda: busy, lambda: busy, lambda: ends(0))
+    request(layout)
+    assert not left
+
+
+def test_but_not_for_ever(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = ends(1, "Another instance of Certbot is already running.\n")
+    left = answers(monkeypatch, *[lambda: busy] * 100)
+    with pytest.raises(acme.AcmeError, match="another one ran for 90 s"):
+        request(layout)
+    assert len(left) == 100 - 46
