@@ -5,13 +5,15 @@
 
 A key is `pending/<domain>.pem` until its record was seen on every authoritative server, then `keys/<domain>.pem`, where
 OpenDKIM opens it for every message. The public half is kept in the state, so that a no-change run loads no key. The key
-files are what counts: where the state is behind them (a killed run, a lost file) they are read, never made anew.
+files are what counts: where the state is behind them (a killed run, a lost file) they are read, never made anew. A file
+that was cut short is as good as lost: OpenDKIM cannot sign with it. Size, owner and mode are looked at in every run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -29,6 +31,7 @@ from .host.state import STATE_DIRECTORY, read_state, write_state
 STATE = "dkim"
 BITS = 2048  # RFC 8301 section 3.2: signers should use at least 2048; larger ones do not fit everywhere in DNS
 SECONDS_TO_MAKE = 60
+MODE = 0o600
 BATCH = 500  # keys between two writes of the state; what a killed run made after the last one is read from its files
 
 
@@ -58,14 +61,15 @@ class Outcome:
     made: tuple[str, ...]
     moved: tuple[str, ...]
     retired: tuple[str, ...]
+    repaired: tuple[str, ...]
     pending: Mapping[str, Mapping[str, Any]]
     total: int
     digest: str
 
     @property
     def changed(self) -> bool:
-        """True if a key was made, moved or retired."""
-        return bool(self.made or self.moved or self.retired)
+        """True if a key was made, moved or retired, or had its owner and mode put right."""
+        return bool(self.made or self.moved or self.retired or self.repaired)
 
 
 def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bool, tell_all: bool = False) -> Outcome:
@@ -92,6 +96,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
     held = signing | _names(where.pending)
     missing = [name for name in sorted(wanted) if name not in held]
     unread = [name for name in sorted(wanted) if name in held and name not in state.public]
+    loose = [path for directory in (where.signing, where.pending) for path in _loose(directory, wanted, where.owner)]
     gone = sorted(name for name in signing if name not in wanted and name not in kept)
     if state.selector not in {"", selector}:  # nobody has seen the new selector's records
         gone = sorted(signing)
@@ -101,6 +106,9 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
         state.public.pop(name, None)
     if not dry:
         _prepare(where)
+        for path in loose:
+            path.chmod(MODE)
+            os.chown(path, files.owner_id(where.owner), files.group_id(where.owner))
         for name in gone:
             (where.signing / f"{name}.pem").replace(where.pending / f"{name}.pem")
         state.selector = selector
@@ -109,7 +117,16 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
             for batch in _batches(names):
                 state.public.update(_at_once(work, batch, where))
                 state.write(where)
-    outcome = _outcome(wanted, selector, state, signing.difference(gone), made=missing, retired=gone, tell_all=tell_all)
+    outcome = _outcome(
+        wanted,
+        selector,
+        state,
+        signing.difference(gone),
+        made=missing,
+        retired=gone,
+        repaired=sorted({path.stem for path in loose}),
+        tell_all=tell_all,
+    )
     if not dry:
         for name, key in outcome.pending.items():
             state.attempt(name, key["digest"], table["host"]["addresses"])
@@ -192,6 +209,7 @@ def _outcome(
     made: Sequence[str] = (),
     moved: Sequence[str] = (),
     retired: Sequence[str] = (),
+    repaired: Sequence[str] = (),
     tell_all: bool = False,
 ) -> Outcome:
     digests = {name: _digest(selector, state.public.get(name, ""), said) for name, said in wanted.items()}
@@ -199,6 +217,7 @@ def _outcome(
         made=tuple(made),
         moved=tuple(moved),
         retired=tuple(retired),
+        repaired=tuple(repaired),
         pending={
             name: {
                 "selector": selector,
@@ -220,11 +239,36 @@ def _digest(selector: str, public_key: str, record_settings: str) -> str:
 
 
 def _names(directory: Path) -> set[str]:
-    """The domains that have a key in `directory`."""
+    """The domains that have a whole key in `directory`."""
+    return {name for name, status in _scan(directory) if stat.S_ISREG(status.st_mode) and _is_whole(status.st_size)}
+
+
+def _loose(directory: Path, wanted: Collection[str], owner: str) -> list[Path]:
+    """The keys of `wanted` domains in `directory` that are not their owner's alone."""
+    there = [(name, status) for name, status in _scan(directory) if name in wanted and stat.S_ISREG(status.st_mode)]
+    if not there:
+        return []  # on a bare host there is no such user yet
+    right = (MODE, files.owner_id(owner), files.group_id(owner))
+    return [
+        directory / f"{name}.pem"
+        for name, status in there
+        if (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != right
+    ]
+
+
+def _scan(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Each key file in `directory`: the domain, and what can be known without reading it."""
     try:
-        return {entry.name.removesuffix(".pem") for entry in os.scandir(directory) if entry.name.endswith(".pem")}
+        for entry in os.scandir(directory):
+            if entry.name.endswith(".pem"):
+                yield entry.name.removesuffix(".pem"), entry.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return set()
+        return
+
+
+def _is_whole(size: int) -> bool:
+    """True if a key file of `size` bytes can hold a key: one of 2048 bits has 1 675 in the shortest form of PEM."""
+    return size >= BITS * 4 // 5
 
 
 def _refuse_odd_names(names: Iterable[str]) -> None:
@@ -260,7 +304,7 @@ def _make_one(name: str, where: Directories) -> str:
     key = made.require(f"Making the DKIM key of {name}").stdout.encode()
     public = _public_half(name, key)
     path = where.pending / f"{name}.pem"
-    files.write(files.FileSpec(path, key, 0o600, where.owner, where.owner, sensitive=True))
+    files.write(files.FileSpec(path, key, MODE, where.owner, where.owner, sensitive=True))
     return public
 
 
@@ -268,7 +312,7 @@ def _read_one(name: str, where: Directories) -> str:
     """The public half of a key that is there. The one that signs counts where an interrupted run left two."""
     for directory in (where.signing, where.pending):
         there = files.read(directory / f"{name}.pem", sensitive=True)
-        if there is not None:
+        if there is not None and _is_whole(len(there.content)):
             return _public_half(name, there.content)
     raise KeyFault(f"{name}: its key vanished from {where.signing}. Run the play again.")
 

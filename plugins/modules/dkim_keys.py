@@ -105,6 +105,7 @@ def main() -> None:
     after = [f"{name}: a new key" for name in outcome.made]
     after += [f"{name}: signs" for name in outcome.moved]
     after += [f"{name}: signs no longer" for name in outcome.retired]
+    after += [f"{name}: its key is its owner's alone again" for name in outcome.repaired]
     module.exit_json(
         changed=outcome.changed,
         pending=outcome.pending,

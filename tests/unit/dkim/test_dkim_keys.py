@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import getpass
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,8 +44,8 @@ def seen(outcome: Outcome) -> list[dict[str, str]]:
 def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Directories:
     """A host of the test's own; short keys, since only one test is about their length."""
     monkeypatch.setattr(dkim_keys, "BITS", 1024)
-    monkeypatch.setattr(dkim_keys.files, "owner_id", lambda _: -1)
-    monkeypatch.setattr(dkim_keys.files, "group_id", lambda _: -1)
+    monkeypatch.setattr(dkim_keys.files, "owner_id", lambda _: os.geteuid())
+    monkeypatch.setattr(dkim_keys.files, "group_id", lambda _: os.getegid())
     return Directories(tmp_path / "pending", tmp_path / "keys", tmp_path / "state", getpass.getuser())
 
 
@@ -78,7 +79,7 @@ def public_half(path: Path) -> bytes:
 def test_a_key_has_2048_bits_and_is_told_as_p_has_it(where: Directories, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     user = getpass.getuser()
-    monkeypatch.setattr(dkim_keys.files, "group_id", lambda _: -1)
+    monkeypatch.setattr(dkim_keys.files, "group_id", lambda _: os.getegid())
     outcome = make(Directories(where.pending, where.signing, where.state, user))
     path = where.pending / f"{OWN}.pem"
     assert base64.b64decode(outcome.pending[OWN]["public_key"], validate=True) == public_half(path)
@@ -203,6 +204,34 @@ def test_a_key_that_vanished_is_made_anew_and_published_again(where: Directories
     again = make(where)
     assert again.made == (OWN,)
     assert again.pending[OWN]["public_key"] != first.pending[OWN]["public_key"]
+
+
+@pytest.mark.parametrize("length", [0, 300, 800])
+def test_a_key_that_was_cut_short_is_made_anew_and_published_again(where: Directories, length: int) -> None:
+    first = make(where)
+    publish(where, first)
+    path = where.signing / f"{OWN}.pem"
+    os.truncate(path, length)
+    again = make(where)
+    assert again.made == (OWN,)
+    assert again.pending[OWN]["public_key"] != first.pending[OWN]["public_key"]
+    publish(where, again)
+    assert base64.b64decode(again.pending[OWN]["public_key"]) == public_half(path)
+    assert not make(where).changed
+
+
+def test_a_key_that_others_may_read_is_its_owners_alone_again(where: Directories) -> None:
+    publish(where, make(where, "acme.example"), "acme.example")
+    path = where.signing / f"{OWN}.pem"
+    key = path.read_bytes()
+    path.chmod(0o640)
+    assert dkim_keys.make(table("acme.example"), "s1", where, dry=True).repaired == (OWN,)
+    assert path.stat().st_mode & 0o777 == 0o640
+    outcome = make(where, "acme.example")
+    assert (outcome.repaired, outcome.made, outcome.changed) == ((OWN,), (), True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_bytes() == key
+    assert not make(where, "acme.example").changed
 
 
 def test_without_its_state_a_host_keeps_its_keys(where: Directories) -> None:
