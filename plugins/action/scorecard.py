@@ -1,7 +1,10 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep what a proof found, and make the scorecard of all hosts of it: a table, a JSON file, and the run's verdict."""
+"""Keep what a proof found, and make the scorecard of all hosts of it: a table, a JSON file, and the run's verdict.
+
+A run that will make one replaces the last one first: whatever stops it, no verdict of an earlier run is left standing.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,24 @@ FACT = "sendyard_proof"  # what this run found about a host
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """`state: kept` in each host's proof, `state: judged` once at the end."""
+    """`state: begun` once at the start, `state: kept` in each host's proof, `state: judged` once at the end."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
         arguments = self.validate_argument_spec(
             {
-                "state": {"choices": ["kept", "judged"], "required": True},
+                "state": {"choices": ["begun", "kept", "judged"], "required": True},
                 "outcomes": {"type": "list", "elements": "dict"},
             },
             required_if=[("state", "kept", ("outcomes",))],
         )[1]
         said = owner.settings(variables, self._templar, lenient=True)
-        directory = Path(said["report_directory"])
+        directory = Path(said["report_directory"]).absolute()
         check_mode = self._task.check_mode
         try:
+            if arguments["state"] == "begun":
+                return {**result, **begin(directory, variables, check_mode=check_mode)}
             if arguments["state"] == "kept":
                 return {**result, **keep(directory, said, variables, arguments["outcomes"], check_mode=check_mode)}
             return {**result, **judge(directory, variables, check_mode=check_mode)}
@@ -76,21 +81,52 @@ def keep(
     proof = {"fqdn": said["fqdn"], "proven": _now(), "outcomes": outcomes}
     if not check_mode:
         _write(_proof_file(directory, variables["inventory_hostname"]), proof)
-    return {"changed": False, "ansible_facts": {FACT: proof}}
+    return {"changed": False, "ansible_facts": owner.facts(**{FACT: proof})}
+
+
+def begin(directory: Path, variables: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Write a scorecard that says of every host that nothing is known yet."""
+    now = _now()
+    stopped = f"The run that began at {now} did not come to its end."
+    hosts = [
+        {
+            "name": name,
+            "fqdn": str(variables["hostvars"][name].get("sendyard_fqdn", "")),
+            "outcomes": [],
+            "stopped": stopped,
+        }
+        for name in variables["ansible_play_hosts_all"]
+    ]
+    if not check_mode:
+        _write(directory / "scorecard.json", scorecard.as_json(scorecard.report_from(hosts, [], now)))
+    return {"changed": False}
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """The proof that an earlier run kept; nothing, and a warning, where the file holds none that we know."""
+    if not path.is_file():
+        return {}
+    try:
+        proof = json.loads(path.read_text(encoding="utf-8"))
+        found = scorecard.rows(scorecard.outcome_from(outcome) for outcome in proof["outcomes"])
+        return {"outcomes": proof["outcomes"], "proven": str(proof["proven"])} if found else {}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        Display().warning(
+            f"{path} holds no proof of this version ({error!r}), so it is left out. Run playbooks/prove.yml."
+        )
+        return {}
 
 
 def _host(directory: Path, name: str, variables: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """What is known about host `name`: from this run or, where that did not prove it, from an earlier one."""
-    facts = variables["hostvars"][name].get("ansible_facts", {})
+    facts = owner.of_this_run(variables["hostvars"][name].get("ansible_facts", {}))
     host = {"name": name, "fqdn": variables["hostvars"][name].get("sendyard_fqdn", ""), "outcomes": [], "stopped": ""}
     if name not in variables["ansible_play_hosts"]:
         host["stopped"] = "It failed, or was not reached: see the task that said so, above."
     if FACT in facts:
         host["outcomes"] = facts[FACT]["outcomes"]
-    elif not host["stopped"] and not check_mode and _proof_file(directory, name).is_file():
-        proof = json.loads(_proof_file(directory, name).read_text(encoding="utf-8"))
-        host["outcomes"] = proof["outcomes"]
-        host["proven"] = proof["proven"]
+    elif not host["stopped"] and not check_mode:
+        host |= _earlier(_proof_file(directory, name))
     return host
 
 

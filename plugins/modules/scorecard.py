@@ -11,6 +11,8 @@ module: scorecard
 short_description: The scorecard of all hosts, and the verdict of the run
 version_added: 0.1.0
 description:
+  - With O(state=begun), replaces the last run's scorecard by one that says that nothing is known yet. It stands where
+    the run does not come to O(state=judged). Use it with C(run_once).
   - With O(state=kept), keeps what a proof found about the task's host.
   - With O(state=judged), prints the table of all hosts of the play, writes C(scorecard.json) below
     C(sendyard_report_directory), and fails where a host would be rejected or a domain is at fault. Use it with
@@ -20,9 +22,9 @@ description:
 author: Sendyard contributors (@sendyard)
 options:
   state:
-    description: Keep the findings of one host, or judge those of all.
+    description: Say that a run has begun, keep the findings of one host, or judge those of all.
     type: str
-    choices: [kept, judged]
+    choices: [begun, kept, judged]
     required: true
   outcomes:
     description: What M(sendyard.mail.prove_smtp) and M(sendyard.mail.queue_trace) returned; needed with O(state=kept).

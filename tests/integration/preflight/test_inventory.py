@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -235,6 +236,18 @@ def test_a_run_believes_no_facts_of_an_earlier_one(tmp_path: Path) -> None:
     second = run(tmp_path / "play.yml", inventory, tmp_path / "cache", **cached)
     assert "does not hold 192.0.2.7" in second.stdout
     assert "acme.example" not in second.stdout + second.stderr
+
+
+def test_a_whole_run_that_stops_leaves_no_verdict_of_an_earlier_one(tmp_path: Path) -> None:
+    """A preflight alone proves nothing, and leaves it."""
+    group = GROUP.replace("postmaster@yard.example", "nobody") + "ansible_become: false\n"
+    inventory = written(tmp_path, group=group + f"sendyard_report_directory: {tmp_path}\n")
+    card = tmp_path / "scorecard.json"
+    card.write_text('{"verdict": "fine"}')
+    assert run(ROOT / "playbooks/preflight.yml", inventory, tmp_path / "cache").returncode == 2
+    assert json.loads(card.read_text())["verdict"] == "fine"
+    assert run(ROOT / "site.yml", inventory, tmp_path / "cache").returncode == 2
+    assert json.loads(card.read_text())["verdict"] == "stopped"
 
 
 @pytest.mark.parametrize(("pattern", "parsed"), [("^domains$", True), ("^ma.n$", False)])

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible.utils.display import Display
+from ansible_collections.sendyard.mail.plugins.action.scorecard import _earlier
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -31,6 +33,12 @@ PLAYBOOK = """
 - hosts: senders
   gather_facts: false
   tasks:
+    - sendyard.mail.scorecard:
+        state: begun
+      run_once: true
+      when: dies is defined
+    - ansible.builtin.fail:
+      when: dies is defined
     - ansible.builtin.ping:
       when: inventory_hostname == 'c'
     - sendyard.mail.scorecard:
@@ -43,6 +51,17 @@ PLAYBOOK = """
 - hosts: senders
   gather_facts: false
   tasks:
+    - sendyard.mail.scorecard:
+        state: judged
+      run_once: true
+"""
+
+
+REPORT_ALONE = """
+- hosts: senders
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: sendyard.mail.settings, rolespec_validate: false}
     - sendyard.mail.scorecard:
         state: judged
       run_once: true
@@ -107,6 +126,55 @@ def test_a_report_of_its_own_shows_the_last_proof(tmp_path: Path) -> None:
     )  # fmt: skip
     assert alone.returncode == 0, alone.stdout + alone.stderr
     assert alone.stdout.count("as it was proven at 20") == 2
+
+
+def test_no_verdict_of_an_earlier_run_outlasts_one_that_stopped(tmp_path: Path) -> None:
+    """Where no host is left, nothing makes a report."""
+    card = tmp_path / "reports/scorecard.json"
+    assert play(tmp_path, "--limit", "a,b").returncode == 0
+    before = card.read_text()
+    play(tmp_path, "--limit", "a,b", "--check", "-e", "dies=1")
+    assert card.read_text() == before
+    assert play(tmp_path, "--limit", "a,b", "-e", "dies=1").returncode == 2
+    report = json.loads(card.read_text())
+    assert report["verdict"] == "stopped"
+    assert {name: host["verdict"] for name, host in report["hosts"].items()} == {"a": "stopped", "b": "stopped"}
+    assert "did not come to its end" in report["hosts"]["a"]["stopped"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        '{"outcomes": 1, "proven": "x"}',
+        '{"outcomes": [{"check": "old.check", "verdict": "pass", "subject": "a", "evidence": "x"}], "proven": "x"}',
+        '{"outcomes": [{"check": "relay.refused", "verdict": "odd", "subject": "a", "evidence": "x"}], "proven": "x"}',
+    ],
+)
+def test_a_proof_that_is_none_counts_as_not_proven(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Display, "warning", lambda _display, said: warnings.append(said))
+    warnings: list[str] = []
+    path = tmp_path / "a.json"
+    assert _earlier(path) == {}
+    assert not warnings
+    path.write_text(text)
+    assert _earlier(path) == {}
+    assert str(path) in warnings[0]
+
+
+def test_reports_lie_where_ansible_is_run(tmp_path: Path) -> None:
+    """Whatever the variable PWD says, which is the shell's and need not be there."""
+    (tmp_path / "hosts.yml").write_text(INVENTORY.replace("    sendyard_report_directory: REPORTS\n", ""))
+    (tmp_path / "play.yml").write_text(REPORT_ALONE)
+    environment = {**os.environ, "PWD": "/nowhere", "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections")}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "hosts.yml", "play.yml", "--limit", "a"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "reports/scorecard.json").read_text())["verdict"] == "unproven"
 
 
 def test_a_report_that_cannot_be_written_is_told_without_a_traceback(tmp_path: Path) -> None:
