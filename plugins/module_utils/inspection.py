@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import pwd
@@ -13,6 +14,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,17 @@ def inspect(*, addresses: Sequence[str], packages: Iterable[str], port25_targets
     ssh_ports, domains_digest ("" where there is no table).
     """
     release = os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
-    held = held_addresses()
+    held = {ipaddress.ip_address(address) for address in held_addresses()}
     return {
         "distribution": release.get("ID", ""),
         "release": release.get("VERSION_ID", ""),
         "init": Path("/proc/1/comm").read_text(encoding="utf-8").strip(),
-        "addresses_missing": [address for address in addresses if address not in held],
+        "addresses_missing": [address for address in addresses if ipaddress.ip_address(address) not in held],
         "packages_missing": missing_packages(packages),
         "occupied": {
-            str(port): process for port, process in listeners() if port in OUR_PORTS and process not in OUR_PROCESSES
+            str(listener.port): listener.process
+            for listener in listeners()  # on loopback too: beside it, nothing can listen on all addresses
+            if listener.port in OUR_PORTS and listener.process not in OUR_PROCESSES
         },
         "main_cf": main_cf(Path("/etc/postfix/main.cf")),
         "port25": port25(port25_targets),
@@ -80,19 +84,27 @@ def missing_packages(packages: Iterable[str]) -> list[str]:
     return [choice[0] for choice in choices if not installed.intersection(choice)]
 
 
-def listeners() -> Iterator[tuple[int, str]]:
-    """Yield port and process name of each TCP listener that others can reach.
+@dataclass(frozen=True)
+class Listener:
+    """A TCP listener; `loopback` where only the host itself can reach it."""
+
+    port: int
+    process: str
+    loopback: bool
+
+
+def listeners() -> Iterator[Listener]:
+    """Yield each TCP listener of the host.
 
     Of several processes that hold a socket, such as Postfix's master and smtpd, the one that we know is named.
     """
     for line in _output(["ss", "-Hltnp"]).splitlines():
         columns = line.split()
         address, port = columns[3].rsplit(":", 1)
-        if address.strip("[]").partition("%")[0] in {"127.0.0.1", "::1"}:
-            continue
         processes = re.findall(r'\("([^"]+)",pid=', line)
         known = [process for process in processes if process in OUR_PROCESSES]
-        yield int(port), [*known, *processes, "unknown"][0]
+        loopback = address.strip("[]").partition("%")[0] in {"127.0.0.1", "::1"}
+        yield Listener(int(port), [*known, *processes, "unknown"][0], loopback)
 
 
 def main_cf(path: Path) -> str:
@@ -140,7 +152,8 @@ def _answers(targets: Sequence[str], user: int | None) -> bool:
 
 def ssh_ports() -> list[int]:
     """Return the ports by which the host is reached over SSH: those sshd listens on and the one of this session."""
-    ports = {port for port, process in listeners() if process == "sshd"}
+    # On loopback sshd listens for what its clients forward.
+    ports = {listener.port for listener in listeners() if listener.process == "sshd" and not listener.loopback}
     pid = os.getpid()
     while pid > 1:  # sudo drops SSH_CONNECTION, so look for it in the processes above
         try:

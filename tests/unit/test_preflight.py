@@ -229,11 +229,39 @@ def test_whose_main_cf(tmp_path: Path, text: str, whose: str) -> None:
     assert inspection.main_cf(path) == whose
 
 
-def test_listeners_on_loopback_are_nobodys_business() -> None:
+def test_listeners_on_loopback_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as inside, socket.create_server(("0.0.0.0", 0)) as outside:
-        ports = {port for port, _process in inspection.listeners()}
-        assert outside.getsockname()[1] in ports
-        assert inside.getsockname()[1] not in ports
+        loopback = {listener.port: listener.loopback for listener in inspection.listeners()}
+        assert loopback[outside.getsockname()[1]] is False
+        assert loopback[inside.getsockname()[1]] is True
+
+
+def inspected(monkeypatch: pytest.MonkeyPatch, addresses: list[str], **outputs: str) -> dict[str, Any]:
+    """What is found on a host whose programs print `outputs`."""
+    monkeypatch.setattr(inspection, "_output", lambda argv: outputs.get(argv[0], ""))
+    return inspection.inspect(addresses=addresses, packages=[], port25_targets=[])
+
+
+def test_who_is_on_loopback_is_in_the_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Debian's exim4 is by default. An sshd there is for what a client forwards, and opens nothing."""
+    ss = """
+LISTEN 0 20 127.0.0.1:25 0.0.0.0:* users:(("exim4",pid=612,fd=4))
+LISTEN 0 511 [::1]:80 [::]:* users:(("nginx",pid=7,fd=6))
+LISTEN 0 100 127.0.0.1:587 0.0.0.0:* users:(("smtpd",pid=9,fd=6),("master",pid=8,fd=13))
+LISTEN 0 128 0.0.0.0:2222 0.0.0.0:* users:(("sshd",pid=5,fd=3))
+LISTEN 0 128 127.0.0.1:6010 0.0.0.0:* users:(("sshd",pid=6,fd=9))
+LISTEN 0 128 127.0.0.1:5432 0.0.0.0:* users:(("postgres",pid=6,fd=9))
+"""
+    found = inspected(monkeypatch, [], ss=ss.strip())
+    assert found["occupied"] == {"25": "exim4", "80": "nginx"}
+    assert 2222 in found["ssh_ports"]
+    assert 6010 not in found["ssh_ports"]
+
+
+def test_an_address_is_held_however_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    ip = '[{"addr_info": [{"local": "2001:db8:945e::11"}, {"local": "198.51.100.1"}, {}]}, {}]'
+    wanted = ["2001:DB8:945E:0::11", "198.51.100.1", "198.51.100.2"]
+    assert inspected(monkeypatch, wanted, ip=ip)["addresses_missing"] == ["198.51.100.2"]
 
 
 def test_port_25_counts_as_open_only_when_a_mail_server_greets(monkeypatch: pytest.MonkeyPatch) -> None:
