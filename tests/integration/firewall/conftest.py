@@ -120,7 +120,7 @@ class Network:
 def network(tmp_path: Path) -> Iterator[Network]:
     """The machines, connected, with an empty packet filter."""
     if os.geteuid() != 0 or not shutil.which("nft"):
-        pytest.skip("needs root and nftables")
+        pytest.fail("needs root and nftables")
     prefix = f"sendyard-{os.getpid()}"
     host, router, peer = (Machine(f"{prefix}-{name}") for name in ("host", "router", "peer"))
     try:

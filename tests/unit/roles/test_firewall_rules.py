@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,16 +50,12 @@ def test_no_table_but_ours_is_named() -> None:
 
 def test_nftables_reads_them(tmp_path: Path) -> None:
     """In a user and network namespace of its own, where users but the caller do not exist."""
-    if not shutil.which("nft"):
-        pytest.skip("needs nftables")
     path = tmp_path / "rules.nft"
     path.write_text(rules(firewall_smtp_users=["root"]))
     checked = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", "nft", "--check", "--file", path],
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
-    if "unshare" in checked.stderr:
-        pytest.skip(f"no namespaces here: {checked.stderr.strip()}")
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
