@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
@@ -73,13 +74,33 @@ def root(host: str, *command: str, stdin: str = "", deadline: float = COMMAND_SE
     return ssh(host, "sudo", *command, stdin=stdin, deadline=deadline, check=check)
 
 
-def until(look: Callable[[], Value | None], *, what: str, deadline: float = 30, pause: float = 0.2) -> Value:
-    """The first true value of `look`; fails, saying `what` was awaited, after `deadline` seconds."""
+# What a look may raise on a busy machine, or while what it looks at starts anew: it looks again.
+PASSING = (OSError, dns.exception.Timeout, subprocess.TimeoutExpired)
+
+
+def until(
+    look: Callable[[], Value | None],
+    *,
+    what: str,
+    deadline: float = 30,
+    pause: float = 0.2,
+    passing: tuple[type[Exception], ...] = PASSING,
+) -> Value:
+    """The first true value of `look`; fails, saying `what` was awaited, after `deadline` seconds.
+
+    A look that raises one of `passing` has seen nothing yet; the last of them is told where nothing came of it.
+    """
     end = time.monotonic() + deadline
-    while not (value := look()):
-        assert time.monotonic() < end, f"not within {deadline} s: {what}"
+    while True:
+        raised: Exception | None = None
+        try:
+            if value := look():
+                return value
+        except passing as error:
+            raised = error
+        if time.monotonic() >= end:
+            raise AssertionError(f"not within {deadline} s: {what}" + (f" ({raised!r})" if raised else "")) from raised
         time.sleep(pause)
-    return value
 
 
 def token() -> str:

@@ -30,7 +30,9 @@ def test_nothing_leaves_under_another_name_or_unsigned(sender: Sender, logins: t
     ]
     taken = {recipient for recipient, (_, reply) in replies.items() if reply.positive}
     arrived = lab_api.until(
-        lambda: mails if len(mails := lab_api.mails(run)) >= len(taken) else None, what="all that was taken"
+        lambda: mails if len(mails := lab_api.mails(run)) >= len(taken) else None,
+        what="all that was taken",
+        deadline=90,
     )
     assert {str(mail.parsed["X-Original-To"]) for mail in arrived} == taken
     for mail in arrived:

@@ -14,6 +14,8 @@ import time
 from itertools import takewhile
 from pathlib import Path
 
+import dns.exception
+import lab_api
 import pytest
 from programs import ROOT
 from tools import borrowed, junit, stages
@@ -328,3 +330,25 @@ def test_a_policy_of_the_machines_own_decides_and_stays(tmp_path: Path) -> None:
     machine.run()
     assert machine.verdicts() == {"0"}
     assert machine.policy.read_text() == OWN_POLICY
+
+
+def test_waiting_looks_again_where_a_look_gets_no_answer() -> None:
+    looks = iter([OSError("refused"), None, dns.exception.Timeout(), "there"])
+
+    def look() -> str | None:
+        found = next(looks)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    assert lab_api.until(look, what="it", pause=0) == "there"
+
+
+def test_waiting_ends_and_says_what_the_last_look_met() -> None:
+    def look() -> None:
+        raise OSError("refused")
+
+    with pytest.raises(AssertionError, match=r"not within 0 s: it \(OSError\('refused'\)\)"):
+        lab_api.until(look, what="it", deadline=0)
+    with pytest.raises(OSError, match="refused"):
+        lab_api.until(look, what="it", passing=())

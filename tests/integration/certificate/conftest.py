@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import ssl
@@ -13,7 +14,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,20 @@ class AcmeServer:
             urllib.request.urlopen(urllib.request.Request(url, body), timeout=10).close()  # noqa: S310 -- loopback
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, below those that the kernel hands out by itself (ip(7), from 32768 on): another
+    program's connection does not take one before the server that it is for has bound it.
+    """
+    found: list[int] = []
+    with ExitStack() as stack:
+        for port in secrets.SystemRandom().sample(range(20000, 32768), 100):
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                break
+    return found
 
 
 def await_port(port: int, deadline: float = 15) -> None:
@@ -69,7 +80,7 @@ def acme_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcmeServer
     if missing:
         pytest.fail(f"not installed: {', '.join(missing)} (script/bootstrap --tests)")
     directory = tmp_path_factory.mktemp("pebble")
-    api, management, dns, admin, http = (free_port() for _ in range(5))
+    api, management, dns, admin, http, tls = free_ports(6)
     authority = Authority(directory)
     issued = authority.issue("localhost")
     for name, content in {
@@ -84,7 +95,7 @@ def acme_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcmeServer
         "certificate": str(directory / "api.pem"),
         "privateKey": str(directory / "api.key"),
         "httpPort": http,
-        "tlsPort": free_port(),
+        "tlsPort": tls,
         "certificateValidityPeriod": 90 * 86400,
         "domainBlocklist": [BLOCKED],
     }

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from integration.firewall.conftest import HOST4, HOST6, PEER4, PEER6, Network
@@ -64,11 +65,14 @@ def test_nobody_sends_mail_through_the_host(network: Network, host: str, peer: s
 
 @BOTH
 def test_ping_is_answered_but_no_flood(network: Network, host: str, peer: str) -> None:
-    network.load(firewall_echo_rate=10)
+    rate, burst = 10, 20
+    network.load(firewall_echo_rate=rate)
     assert " 0% packet loss" in network.peer.run("ping", "-c", "3", "-i", "0.2", host)
+    started = time.monotonic()
     flood = network.peer.run("ping", "-q", "-c", "200", "-i", "0.002", "-W", "1", host, check=False)
+    took = time.monotonic() - started  # on a busy machine the flood is a slower one, and more of it may be answered
     answered = int(re.findall(r"(\d+) received", flood)[0])
-    assert 10 <= answered <= 60, flood
+    assert rate <= answered <= burst + rate * (took + 1), flood
     with network.host.listening(25):
         assert network.peer.connect(host, 25) == {25: "open"}
 
