@@ -44,10 +44,10 @@ class Owner:
         """A domain file, as text."""
         (self.domains / file).write_text(text)
 
-    def run(self) -> tuple[int, str]:
-        """Run site.yml; its exit code, and all that it said."""
+    def run(self, playbook: str = "site.yml") -> tuple[int, str]:
+        """Run a playbook; its exit code, and all that it said."""
         done = run(
-            "ansible-playbook", "-i", "inventory/lab", "-i", self.inventory, "site.yml",
+            "ansible-playbook", "-i", "inventory/lab", "-i", self.inventory, playbook,
             "-e", f"sendyard_domains_directory={self.domains}", deadline=DEADLINE,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
@@ -243,6 +243,28 @@ def host_that_is_not_reached(owner: Owner) -> None:
 
 def test_an_unreachable_host_is_named_and_the_other_is_served(owner: Owner, known: Known) -> None:
     assert_refused(Case(host_that_is_not_reached, ("mx-bookworm", ".250", "unreachable=1")), owner, known)
+
+
+def test_an_unreachable_hosts_addresses_stay_in_the_record_that_it_shares(owner: Owner) -> None:
+    """The other host gives up an address meanwhile, so that the SPF record of their domain is written anew."""
+
+    def spf() -> set[str]:
+        (record,) = [text for text in lab_api.ask("ns1", "acme.example.", "TXT") if "v=spf1" in text]
+        return set(record.strip('"').split())
+
+    trixie, bookworm = (lab_api.info()["hosts"][name] for name in ("mx-trixie", "mx-bookworm"))
+    before = spf()
+    assert {f"ip4:{bookworm['ipv4'][0]}", f"ip6:{bookworm['ipv6'][0]}", f"ip6:{trixie['ipv6'][0]}"} <= before
+    host_that_is_not_reached(owner)
+    owner.host("mx-trixie", sendyard_addresses=[{"public": trixie["ipv4"][0]}])
+    try:
+        code, said = owner.run("playbooks/publish.yml")
+        assert code != 0 and "unreachable=1" in said, said
+        assert before - spf() == {f"ip6:{trixie['ipv6'][0]}"}, said
+    finally:
+        again = run("ansible-playbook", "playbooks/publish.yml", deadline=DEADLINE)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert spf() == before
 
 
 def test_where_one_domain_is_at_fault_the_others_are_served(owner: Owner) -> None:
