@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from render import role_files
+from render import host_config_calls, role_files
 
 CONF = "/etc/unbound/unbound.conf.d/sendyard.conf"
 ANCHOR = "/etc/unbound/unbound.conf.d/root-auto-trust-anchor-file.conf"
@@ -75,6 +75,14 @@ def test_the_guard_is_a_program_that_the_shell_reads() -> None:
     guard = role_files("resolver")["/usr/lib/sendyard/hold-resolv-conf"]
     assert guard.mode == "0755"
     subprocess.run(["sh", "-n"], input=guard.content, text=True, check=True, timeout=10)
+
+
+def test_what_the_watch_misses_is_found_within_the_hour() -> None:
+    [call] = host_config_calls("resolver")
+    files = role_files("resolver")
+    assert "sendyard-resolv.timer" in call["settings"]["units"]
+    timer = files["/etc/systemd/system/sendyard-resolv.timer"].content
+    assert "\nOnCalendar=hourly\nUnit=sendyard-resolv.service\n" in timer
 
 
 def test_resolvconf_does_not_make_unbound_a_forwarder() -> None:
