@@ -47,6 +47,7 @@ def _from(value: str | bytes, *, field: str = "From", end: str = "\r\n") -> byte
 
 
 DATE = b"Date: Sat, 01 Jan 2022 00:00:00 +0000\r\n"
+MESSAGE_ID = b"Message-ID: <1@acme.example>\r\n"
 SUBJECT = b"Subject: quarterly figures\r\n"
 GOOD = _from("{own}")
 BAD = _from("{foreign}")
@@ -238,9 +239,12 @@ CASES = (
     # --- fields that are not From
     Case("another's Sender", GOOD + _from("{foreign}", field="Sender"), ACCEPT),
     Case("another's Reply-To", GOOD + _from("{foreign}", field="Reply-To"), ACCEPT),
-    # Postfix adds Resent-Date instead of Date then, and nothing is signed that lacks a Date.
+    # Postfix adds Resent-Date and Resent-Message-ID instead of Date and Message-ID then.
     Case("another's Resent-From, no Date", GOOD + _from("{foreign}", field="Resent-From"), REFUSE, wire=True),
-    Case("another's Resent-From", GOOD + DATE + _from("{foreign}", field="Resent-From"), ACCEPT),
+    Case(
+        "another's Resent-From, no Message-ID", GOOD + DATE + _from("{foreign}", field="Resent-From"), REFUSE, wire=True
+    ),
+    Case("another's Resent-From", GOOD + DATE + MESSAGE_ID + _from("{foreign}", field="Resent-From"), ACCEPT),
     Case("another's X-From", GOOD + _from("{foreign}", field="X-From"), ACCEPT),
     Case(
         "another's signature brought along",

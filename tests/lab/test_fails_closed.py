@@ -24,9 +24,16 @@ def said(sender: Sender, login: Login, port: int, token: str) -> int:
     context = smtp.tls_context(ca_file=lab_api.info()["ca"])
     content = f"From: {LOGIN}\r\nSubject: {token}\r\n\r\nHello.\r\n".encode()
     with smtp.session(smtp.Endpoint(sender.fqdn, sender.ipv4, listener), context, timeout=60, whole=120) as opened:
+
+        def start_tls() -> smtp.Reply:
+            reply = opened.command("STARTTLS")
+            if reply.code == 220:
+                opened.handshake()
+            return reply
+
         steps = [
             lambda: opened.ehlo("client.example"),
-            *([] if listener.implicit_tls else [opened.start_tls, lambda: opened.ehlo("client.example")]),
+            *([] if listener.implicit_tls else [start_tls, lambda: opened.ehlo("client.example")]),
             lambda: opened.login_plain(login.username, login.password),
             lambda: opened.command(f"MAIL FROM:<{LOGIN}>"),
             lambda: opened.command(f"RCPT TO:<{token}@sink.rx.example>"),
