@@ -30,16 +30,17 @@ def site(*words: str, directory: Path, deadline: int = 60) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.fixture
-def domains(tmp_path: Path, logins: tuple[Login, ...]) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The lab's domain files and one more, of a domain that nobody has heard of; the lab forgets it afterwards."""
     state = Path(lab_api.info()["state"])
+    directory = tmp_path_factory.mktemp("domains")
     for path in (state / "domains").glob("*.yml"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+        (directory / path.name).write_bytes(path.read_bytes())
     known = (state / "domains/acme.example.yml").read_text()
     logins_of_acme = known[known.index("logins:") :]
-    (tmp_path / f"{DOMAIN}.yml").write_text(f"---\ndomain: {DOMAIN}\nservers: [{SENDER}]\ndns: lab\n{logins_of_acme}")
-    yield tmp_path
+    (directory / f"{DOMAIN}.yml").write_text(f"---\ndomain: {DOMAIN}\nservers: [{SENDER}]\ndns: lab\n{logins_of_acme}")
+    yield directory
     code, said = site(directory=state / "domains")
     assert code == 0, said
 
