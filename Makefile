@@ -27,7 +27,7 @@ check:  ## style, types, documentation and unit tests, in under a minute
 test:  ## every check but the drills, in one exit code, with JUnit XML under reports/
 	@script/test
 
-drills:  ## the slow proofs: faults, kills and whole tables of cases, on throw-away hosts
+drills:  ## the slow proofs: faults, kills and whole tables of cases
 	@script/drills
 
 bench:  ## the measured figures, to reports/bench.json

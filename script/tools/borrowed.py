@@ -19,15 +19,28 @@ class Loan:
     take: tuple[Words, ...]
     give_back: tuple[Words, ...]
 
+    @property
+    def take_commands(self) -> tuple[Words, ...]:
+        """The commands that take the lab."""
+        return tuple(("lab/lab", *words) for words in self.take)
 
-def loan(name: str, *, state: Path = ROOT / "lab/.state") -> Loan:
-    """Look whether a lab is there, running or not; `name` is what its state is called while it is set aside."""
+    @property
+    def give_back_commands(self) -> tuple[Words, ...]:
+        """The commands that leave what was there."""
+        return tuple(("lab/lab", *words) for words in self.give_back)
+
+
+def loan(name: str, *, made: str = "", state: Path = ROOT / "lab/.state") -> Loan:
+    """Look whether a lab is there, running or not.
+
+    Args:
+        name: what its state is called while it is set aside.
+        made: what a state is called that the borrower keeps meanwhile; it goes.
+    """
     if not state.exists():
         return Loan(take=(("up",),), give_back=(("down",),))
     keep: tuple[Words, ...] = (("up",), ("save", "--name", name))
     if (state / "saved" / name).exists():  # by a run that was killed: that is the lab to bring back, not what it left
         keep = ()
-    return Loan(
-        take=(*keep, ("reset", "--name", "fresh")),
-        give_back=(("reset", "--name", name), ("forget", "--name", name)),
-    )
+    forget = tuple(("forget", "--name", one) for one in (name, made) if one)
+    return Loan(take=(*keep, ("reset", "--name", "fresh")), give_back=(("reset", "--name", name), *forget))

@@ -173,6 +173,12 @@ class Runner:
         _signal(process, signal.SIGKILL)
 
 
+def end_like_ctrl_c() -> None:
+    """From now on a polite kill and a closed terminal end this program as Ctrl-C does: it gives back what it took."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 def end_of(log: Path) -> str:
     """The last lines of a stage's output."""
     lines = log.read_text(errors="replace").splitlines()
@@ -182,11 +188,11 @@ def end_of(log: Path) -> str:
 def summary(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """A table of what became of every stage; the last line is for programs."""
     outcomes = tuple(outcomes)
-    yield f"{'stage':<14} {'verdict':<8} {'passed':>6} {'failed':>6} {'skipped':>7} {'seconds':>8}"
+    yield f"{'stage':<16} {'verdict':<8} {'passed':>6} {'failed':>6} {'skipped':>7} {'seconds':>8}"
     for outcome in outcomes:
         counts = outcome.counts
         yield (
-            f"{outcome.stage:<14} {outcome.verdict:<8} {counts.passed:>6} {counts.failed:>6} {counts.skipped:>7}"
+            f"{outcome.stage:<16} {outcome.verdict:<8} {counts.passed:>6} {counts.failed:>6} {counts.skipped:>7}"
             f" {outcome.seconds:>8.1f}" + (f"  {outcome.why}" if outcome.why else "")
         )
     total = sum((outcome.counts for outcome in outcomes), junit.Counts())
@@ -203,7 +209,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 def _print_line(outcome: Outcome) -> None:
     tests = f"{outcome.counts.passed} passed" if outcome.counts.passed > 1 else ""
     note = outcome.why or tests
-    print(f"  {outcome.stage:<14} {outcome.verdict:<8} {outcome.seconds:6.1f} s  {note}", flush=True)
+    print(f"  {outcome.stage:<16} {outcome.verdict:<8} {outcome.seconds:6.1f} s  {note}", flush=True)
 
 
 def _print_end_of(log: Path) -> None:

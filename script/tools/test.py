@@ -8,14 +8,11 @@ The last line of its output is for programs: "N passed, N failed".
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from types import FrameType
-from typing import NoReturn
 
 from tools import borrowed, check
-from tools.stages import REPORTS, Runner, Stage, pytest_stage, summary
+from tools.stages import REPORTS, Runner, Stage, end_like_ctrl_c, pytest_stage, summary
 
 STATIC = (
     pytest_stage("collection", "tests/collection", deadline=300),
@@ -29,7 +26,8 @@ def molecule(name: str, action: str, *, deadline: float, needs: str = "", junit:
     return Stage(name, (("script/molecule", action),), deadline, junit=junit, needs=needs)
 
 
-LEFT_OUT = ("--ignore=tests/lab/verify", "--ignore=tests/lab/fresh")  # stages of their own
+# Stages of their own, and the drills.
+LEFT_OUT = ("--ignore=tests/lab/verify", "--ignore=tests/lab/fresh", "--ignore=tests/lab/drills")
 
 # What "molecule test" runs, in its order, on the lab that is there by then, and the tests that need the lab after it.
 LAB = (
@@ -47,14 +45,9 @@ def lab_life(loan: borrowed.Loan) -> tuple[Stage, Stage]:
     """A bare lab, of which molecule knows that it is there; and in its place what was there before."""
     # molecule goes by what it remembers, and a run that was killed left it something
     forget = ("script/molecule", "reset")
-    take = (*(("lab/lab", *words) for words in loan.take), forget, ("script/molecule", "create"))
-    give_back = (*(("lab/lab", *words) for words in loan.give_back), forget)
+    take = (*loan.take_commands, forget, ("script/molecule", "create"))
+    give_back = (*loan.give_back_commands, forget)
     return Stage("lab", take, deadline=900), Stage("lab-back", give_back, deadline=300)
-
-
-def end_like_ctrl_c(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle the signals of a polite kill and a closed terminal: the lab is given back then too."""
-    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -63,8 +56,7 @@ def main() -> int:
     started = time.monotonic()
     runner = Runner()
     take, give_back = lab_life(borrowed.loan("before-tests"))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end_like_ctrl_c)
+    end_like_ctrl_c()
     try:
         runner.run_all((*check.STAGES, *STATIC), at_once=os.cpu_count() or 1)
         runner.run_all((take, *LAB))
