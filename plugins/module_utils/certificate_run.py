@@ -55,7 +55,9 @@ HOOK_TEXT = """\
 # Sendyard writes this file. certbot runs it after each renewal.
 PYTHONPATH=/usr/lib/sendyard PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 -m sendyard.deploy_certificate
 """
-TRUST = Path("/etc/systemd/system/certbot.service.d/sendyard.conf")
+RENEWAL_DROP_IN = Path("/etc/systemd/system/certbot.service.d/sendyard.conf")
+# A core dump would hold the keys that certbot held.
+RENEWAL_DROP_IN_TEXT = "# Sendyard writes this file.\n[Service]\nLimitCORE=0\n"
 
 
 @dataclass
@@ -245,12 +247,12 @@ def _program() -> Iterator[FileSpec]:
 
 
 def _hook_files(account: Account) -> Iterator[FileSpec]:
-    """What renewals need beside certificates: the program, the hook, and the trust in the ACME server."""
+    """What renewals need beside certificates: the program, the hook, and how certbot's unit runs: whom it trusts."""
     yield from _program()
     yield FileSpec(HOOK, HOOK_TEXT.encode(), mode=0o755)
-    if account.ca_file:
-        environment = "".join(f"Environment={name}={value}\n" for name, value in acme.trust(account.ca_file).items())
-        yield FileSpec(TRUST, f"# Sendyard writes this file.\n[Service]\n{environment}".encode())
+    trust = acme.trust(account.ca_file) if account.ca_file else {}
+    environment = "".join(f"Environment={name}={value}\n" for name, value in trust.items())
+    yield FileSpec(RENEWAL_DROP_IN, f"{RENEWAL_DROP_IN_TEXT}{environment}".encode())
 
 
 def _install(done: Done, account: Account, check: bool) -> None:
@@ -266,12 +268,7 @@ def _install(done: Done, account: Account, check: bool) -> None:
         done.diff.append(files.difference(spec.path, *(shown if spec.path.suffix == ".py" else (there, spec))))
         if not check:
             files.write(spec)
-    if not account.ca_file and TRUST.exists():
-        changed.append(TRUST)
-        done.diff.append(files.difference(TRUST, files.read(TRUST), None))
-        if not check:
-            files.remove(TRUST)
-    if TRUST in changed and not check:
+    if RENEWAL_DROP_IN in changed and not check:
         systemd.daemon_reload()
     timer = systemd.status([RENEWAL_UNIT])[RENEWAL_UNIT]
     done.enabled = not (timer.running and timer.starts_at_boot)

@@ -54,7 +54,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setattr(certificate_run, "host_lock", lambda purpose: lock(purpose, path=tmp_path / "lock"))
     monkeypatch.setattr(certificate_run, "PROGRAM_DIRECTORY", tmp_path / "program")
     monkeypatch.setattr(certificate_run, "HOOK", tmp_path / "hook")
-    monkeypatch.setattr(certificate_run, "TRUST", tmp_path / "certbot.service.d/sendyard.conf")
+    monkeypatch.setattr(certificate_run, "RENEWAL_DROP_IN", tmp_path / "certbot.service.d/sendyard.conf")
     monkeypatch.setattr(
         systemd, "status", lambda names: {n: systemd.UnitStatus(n, "loaded", "active", "enabled") for n in names}
     )
@@ -210,10 +210,10 @@ def test_renewals_find_program_and_hook(host: Host, certbot: list[str]) -> None:
     assert (host.root / "hook").stat().st_mode & 0o777 == 0o755
     assert "sendyard.deploy_certificate" in (host.root / "hook").read_text()
     assert (host.root / "program/deploy_certificate.py").exists()
-    trust = host.root / "certbot.service.d/sendyard.conf"
-    assert "Environment=REQUESTS_CA_BUNDLE=/etc/ssl/lab.pem\n" in trust.read_text()
+    unit = host.root / "certbot.service.d/sendyard.conf"
+    assert "Environment=REQUESTS_CA_BUNDLE=/etc/ssl/lab.pem\n" in unit.read_text()
     host.run(**ACME)
-    assert not trust.exists()
+    assert unit.read_text() == "# Sendyard writes this file.\n[Service]\nLimitCORE=0\n"
 
 
 def test_a_renewal_whose_hook_failed_is_deployed_by_the_next_run(host: Host, certbot: list[str]) -> None:

@@ -11,5 +11,8 @@ from .firewall import Firewall
 from .postfix import Postfix
 from .resolver import Resolver
 from .signer import Signer
+from .updates import Updates
 
-SUBSYSTEMS: dict[str, type[Subsystem]] = {kind.name: kind for kind in (Auth, Firewall, Postfix, Resolver, Signer)}
+SUBSYSTEMS: dict[str, type[Subsystem]] = {
+    kind.name: kind for kind in (Auth, Firewall, Postfix, Resolver, Signer, Updates)
+}
