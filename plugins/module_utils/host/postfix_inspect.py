@@ -193,9 +193,25 @@ def port_of(service: Service) -> int | None:
         return None
 
 
+# Programs by which mail comes in, other than pickup(8), whose mail non_smtpd_milters are for.
+_ENTRANCES = frozenset({"smtpd", "postscreen", "qmqpd"})
+
+
 def smtp_listeners(services: Sequence[Service]) -> dict[int | None, Service]:
     """The services that answer SMTP clients on TCP, by port."""
-    return {port_of(service): service for service in services if service.type == "inet" and service.command == "smtpd"}
+    listeners: dict[int | None, Service] = {}
+    for service in services:
+        if service.type == "inet" and service.command == "smtpd":
+            listeners.setdefault(port_of(service), service)
+    return listeners
+
+
+def _other_entrances(services: Sequence[Service]) -> Iterator[Service]:
+    """The services that take mail beside the SMTP listeners: behind postscreen(8), on a Unix socket, by QMQP, or on
+    another address of the same port.
+    """
+    listeners = smtp_listeners(services).values()
+    return (service for service in services if service.command in _ENTRANCES and service not in listeners)
 
 
 def breaches(
@@ -211,6 +227,10 @@ def breaches(
         f"master.cf line {service.line}: {service.name} answers SMTP and is not among the listeners of this host"
         for port, service in serving.items()
         if port not in {listener.port for listener in listeners}
+    ]
+    lines += [
+        f"master.cf line {service.line}: {service.label} ({service.command}) is not among the listeners of this host"
+        for service in _other_entrances(found.services)
     ]
     for listener in listeners:
         service = serving.get(listener.port)
@@ -244,13 +264,20 @@ def _equals(found: Inspected, service: Service, name: str, *wanted: str) -> Iter
     """A line unless parameter `name` has one of the `wanted` values within `service`."""
     value = found.effective(service, name)
     if value not in wanted:
-        yield f"{name} = {value or '(nothing)'}; it must be {' or '.join(wanted)}"
+        yield f"{name} = {value or '(nothing)'}; it must be {' or '.join(wanted) or '(nothing)'}"
 
 
 def _submission_rules(found: Inspected, service: Service, milters: Sequence[str]) -> Iterator[str]:
     """What holds on every port on which clients log in."""
     if split_list(found.effective(service, "smtpd_milters")) != list(milters):
         yield _milters_differ("smtpd_milters", found.effective(service, "smtpd_milters"), milters)
+    # What takes the milters away again, for all clients or for some (postconf(5)).
+    yield from _equals(found, service, "smtpd_milter_maps", "")
+    if "no_milters" in split_list(found.effective(service, "receive_override_options")):
+        yield "receive_override_options = no_milters; gate and signer must see every message"
+    # A second pass through Postfix would come back by a service that has no milters, and change what was signed.
+    for name in ("content_filter", "smtpd_proxy_filter"):
+        yield from _equals(found, service, name, "")
     # The gate lets pass without a login what does not say that it comes from a client.
     yield from _equals(found, service, "milter_macro_daemon_name", "ORIGINATING")
     yield from _equals(found, service, "milter_default_action", "tempfail", "reject")

@@ -40,13 +40,14 @@ class DeliveryError(SendyardError):
 
 @dataclass(frozen=True)
 class Sent:
-    """A message that the server has taken. `client` is the address it was submitted from."""
+    """A message that the server has taken at `where`. `client` is the address it was submitted from."""
 
     domain: str
     token: str
     login: str
     queue_id: str
     client: str
+    where: str = ""
 
 
 # --- sending and fetching ---------------------------------------------------------------------------------------
@@ -69,19 +70,20 @@ def send(target: Target, endpoint: Endpoint, login: Login, token: str) -> Sent:
             login=login.username,
             queue_id=queued[1] if queued else "",
             client=opened.local_address,
+            where=str(endpoint),
         )
 
 
 def send_all(
-    target: Target, endpoint: Endpoint, logins: Sequence[Login], run_token: str, *, at_once: int = 4
+    target: Target, order: Sequence[tuple[Endpoint, Login]], run_token: str, *, at_once: int = 4
 ) -> tuple[list[Sent], list[Outcome]]:
-    """Submit a message for each login; returns what was taken, and a failure for each that was not.
+    """Submit a message at each place for the login beside it; returns what was taken, and a failure for what was not.
 
     Every message's token begins with `run_token`, so that all are fetched by one look.
     """
 
-    def attempt(numbered: tuple[int, Login]) -> Sent | Outcome:
-        number, login = numbered
+    def attempt(numbered: tuple[int, tuple[Endpoint, Login]]) -> Sent | Outcome:
+        number, (endpoint, login) = numbered
         try:
             return send(target, endpoint, login, f"{run_token}n{number}")
         except SmtpError as error:
@@ -90,7 +92,7 @@ def send_all(
             return Outcome("submit.accepted", verdict, domain, str(error), str(endpoint))
 
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        results = list(pool.map(attempt, enumerate(logins)))
+        results = list(pool.map(attempt, enumerate(order)))
     taken = [result for result in results if isinstance(result, Sent)]
     return taken, [result for result in results if isinstance(result, Outcome)]
 
@@ -202,7 +204,7 @@ def judge(raw: bytes, sent: Sent, *, host: str, look_up: TxtLookup) -> list[Outc
     first_by = received[0] if received else "no Received field"
 
     def outcome(check: str, verdict: Verdict, evidence: str) -> Outcome:
-        return Outcome(check, verdict, sent.domain, evidence)
+        return Outcome(check, verdict, sent.domain, evidence, sent.where)
 
     return [
         outcome("delivered.accepted", Verdict.PASS, f"it arrived: {_without_detail(first_by)}"),
@@ -300,10 +302,13 @@ def judge_all(messages: Sequence[bytes], sent: Sequence[Sent], *, host: str, loo
         found = [raw for raw in messages if marker.search(raw)]
         if not found:
             outcomes.append(
-                Outcome("delivered.accepted", Verdict.FAIL, one.domain, f"it did not arrive ({one.queue_id})")
+                Outcome(
+                    "delivered.accepted", Verdict.FAIL, one.domain, f"it did not arrive ({one.queue_id})", one.where
+                )
             )
             continue
         outcomes += judge(found[0], one, host=host, look_up=look_up)
         if len(found) > 1:
-            outcomes.append(Outcome("delivered.accepted", Verdict.FAIL, one.domain, f"it arrived {len(found)} times"))
+            evidence = f"it arrived {len(found)} times"
+            outcomes.append(Outcome("delivered.accepted", Verdict.FAIL, one.domain, evidence, one.where))
     return outcomes

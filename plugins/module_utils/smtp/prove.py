@@ -94,14 +94,16 @@ def prove(order: Order) -> Proof:
     """
     target = order.target()
     outcomes = probes.run(target)
-    endpoint = _submission_endpoint(target, outcomes)
-    if not order.recipient or endpoint is None:
-        reason = NOT_SENT if endpoint else "not tried: no submission port could be reached"
+    endpoints = _submission_endpoints(target, outcomes)
+    if not order.recipient or not endpoints:
+        reason = NOT_SENT if endpoints else "not tried: no submission port could be reached"
         outcomes += _unknown(order.fqdn, ("delivered.accepted", *DELIVERED), reason)
         return Proof(tuple(outcomes), (), (), ())
-    logins = [order.login(domain) for domain in (order.fqdn, *order.domains)]
+    # A listener without gate and signer lets mail out as it comes: each must show a signed message of its own.
+    messages = [(endpoint, order.login(order.fqdn)) for endpoint in endpoints]
+    messages += [(endpoints[0], order.login(domain)) for domain in order.domains]
     run_token = probes.new_token()
-    sent, refused = delivered.send_all(target, endpoint, logins, run_token)
+    sent, refused = delivered.send_all(target, messages, run_token)
     judged, untraced = _judge(order, sent, run_token)
     outcomes += refused + judged
     wrong = {outcome.subject for outcome in outcomes if outcome.verdict is Verdict.FAIL}
@@ -114,11 +116,14 @@ def prove(order: Order) -> Proof:
     )
 
 
-def _submission_endpoint(target: probes.Target, outcomes: Sequence[Outcome]) -> Endpoint | None:
-    """The first place for clients that answered; the messages go through it."""
+def _submission_endpoints(target: probes.Target, outcomes: Sequence[Outcome]) -> list[Endpoint]:
+    """Of each port for clients the first place that answered."""
     reached = {o.where for o in outcomes if o.check == "smtp.reachable" and o.verdict is Verdict.PASS}
-    places = (endpoint for endpoint in target.endpoints if endpoint.listener.submission)
-    return next((endpoint for endpoint in places if str(endpoint) in reached), None)
+    by_port: dict[int, Endpoint] = {}
+    for endpoint in target.endpoints:
+        if endpoint.listener.submission and str(endpoint) in reached:
+            by_port.setdefault(endpoint.listener.port, endpoint)
+    return list(by_port.values())
 
 
 def _judge(order: Order, sent: Sequence[Sent], run_token: str) -> tuple[list[Outcome], list[Sent]]:

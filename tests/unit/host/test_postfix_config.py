@@ -206,6 +206,10 @@ def test_sound_listeners_have_no_breach() -> None:
         ("smtpd_relay_restrictions", "permit"),
         ("smtpd_relay_restrictions", "permit_mynetworks, permit_sasl_authenticated, reject"),
         ("cleanup_service_name", "cleanup2"),
+        ("smtpd_milter_maps", "cidr:/etc/postfix/without_milters"),
+        ("receive_override_options", "no_address_mappings,no_milters"),
+        ("content_filter", "scan:127.0.0.1:10025"),
+        ("smtpd_proxy_filter", "127.0.0.1:10025"),
     ],
 )
 def test_a_breach_on_one_listener_is_seen(name: str, value: str) -> None:
@@ -234,6 +238,17 @@ def test_listeners_are_those_declared() -> None:
         "master.cf line 3: 127.0.0.1:2525 answers SMTP and is not among the listeners of this host",
         "master.cf: no smtpd listens on port 465",
     ]
+
+
+@pytest.mark.parametrize(
+    "line", ["smtpd pass - - y - - smtpd", "relay unix n - y - - smtpd", "628 inet n - n - - qmqpd",
+             "26 inet n - y - 1 postscreen", "127.0.0.1:587 inet n - y - - smtpd"],
+)  # fmt: skip
+def test_no_other_way_in_is_left(line: str) -> None:
+    services = tuple(config.parse_master(f"{_SERVICES}{line}\n"))
+    [found] = breaches(replace(sound(), services=services))
+    assert found.startswith("master.cf line 5: ")
+    assert found.endswith("is not among the listeners of this host")
 
 
 # --- the staged instance and the swap -------------------------------------------------------------------------------

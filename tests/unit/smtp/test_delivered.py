@@ -225,7 +225,7 @@ def test_sending_tells_the_queue_id_and_what_was_refused(ca: servers.Ca) -> None
     own = probes.Login(servers.USERNAME, servers.PASSWORD, f"{PREFIX}@{FQDN}")
     foreign = probes.Login(servers.USERNAME, servers.PASSWORD, f"{PREFIX}@globex.example")
     with server.run() as endpoint:
-        sent, failures = delivered.send_all(target(ca, endpoint), endpoint, [own, foreign], "run")
+        sent, failures = delivered.send_all(target(ca, endpoint), [(endpoint, own), (endpoint, foreign)], "run")
     assert [(one.domain, one.token, one.queue_id, one.client) for one in sent] == [(FQDN, "runn0", "4ABC", "127.0.0.1")]
     assert [(o.subject, o.check, o.verdict) for o in failures] == [("globex.example", "submit.accepted", Verdict.FAIL)]
     assert b"token: runn0" in server.taken[0][2]

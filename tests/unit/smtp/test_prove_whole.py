@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,15 @@ def test_without_a_way_to_fetch_the_log_must_tell(ca: servers.Ca, few_probes: No
     assert [(sent.queue_id, sent.domain) for sent in proof.untraced] == [("4ABC", FQDN)]
     assert verdicts(proof, FQDN)["delivered.dkim"] is Verdict.UNKNOWN
     assert "delivered.accepted" not in verdicts(proof, FQDN)
+
+
+def test_every_port_for_clients_gets_a_message_of_its_own(ca: servers.Ca, few_probes: None) -> None:
+    first, second = Server(ca, Listener(587)), Server(ca, Listener(465, implicit_tls=True))
+    with first.run() as one, second.run() as other:
+        both = replace(order(ca, one.listener, recipient="me@rx.example"), listeners=(one.listener, other.listener))
+        proof = prove.prove(both)
+    assert [sent.where for sent in proof.untraced] == [str(one), str(other)]
+    assert [len(server.taken) for server in (first, second)] == [1, 1]
 
 
 def test_a_domain_that_cannot_send_is_at_fault_alone(ca: servers.Ca, few_probes: None, tmp_path: Path) -> None:
