@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later
 """Certificates for tests, made by the real openssl: a root, an intermediate, and servers' certificates below it.
 
-And a mail server that shows them, for tests of what a client sees.
+And a mail server that shows them, for tests of what a client sees; and a client that takes no for an answer.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ansible_collections.sendyard.mail.plugins.module_utils.smtp.session import Reply, Session
 
 KEY_OPTIONS = {
     "ecdsa": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
@@ -146,3 +148,11 @@ def mail_server(pem: Path, *, implicit: bool = False) -> Iterator[MailServer]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join(5)
+
+
+def start_tls_if_granted(opened: Session) -> Reply:
+    """The reply to STARTTLS, whatever it is; the handshake where it is 220. (For the product anything else is an error.)"""
+    reply = opened.command("STARTTLS")
+    if reply.code == 220:
+        opened.handshake()
+    return reply

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import session as smtp
 from lab_hosts import Login, Sender
 from lab_submission import signers
+from tls import start_tls_if_granted
 
 LOGIN, DOMAIN = "app@acme.example", "acme.example"
 KEY = f"/etc/opendkim/keys/{DOMAIN}.pem"
@@ -24,16 +25,13 @@ def said(sender: Sender, login: Login, port: int, token: str) -> int:
     context = smtp.tls_context(ca_file=lab_api.info()["ca"])
     content = f"From: {LOGIN}\r\nSubject: {token}\r\n\r\nHello.\r\n".encode()
     with smtp.session(smtp.Endpoint(sender.fqdn, sender.ipv4, listener), context, timeout=60, whole=120) as opened:
-
-        def start_tls() -> smtp.Reply:
-            reply = opened.command("STARTTLS")
-            if reply.code == 220:
-                opened.handshake()
-            return reply
-
         steps = [
             lambda: opened.ehlo("client.example"),
-            *([] if listener.implicit_tls else [start_tls, lambda: opened.ehlo("client.example")]),
+            *(
+                []
+                if listener.implicit_tls
+                else [lambda: start_tls_if_granted(opened), lambda: opened.ehlo("client.example")]
+            ),
             lambda: opened.login_plain(login.username, login.password),
             lambda: opened.command(f"MAIL FROM:<{LOGIN}>"),
             lambda: opened.command(f"RCPT TO:<{token}@sink.rx.example>"),

@@ -11,6 +11,7 @@ import secrets
 
 import pytest
 from drills.machines import BOUNCES, FQDN, LOGINS, Receiver, Sender, logged_in, wait_for
+from tls import start_tls_if_granted
 
 
 def deliver(sender: Sender, recipient: str, text: str = "Hello.") -> str:
@@ -173,7 +174,7 @@ def first_refusal(sender: Sender, port: int) -> int:
     with sender.session(port) as opened:
         steps = [
             lambda: opened.ehlo("client.example"),
-            *([] if port == 465 else [opened.start_tls, lambda: opened.ehlo("client.example")]),
+            *([] if port == 465 else [lambda: start_tls_if_granted(opened), lambda: opened.ehlo("client.example")]),
             lambda: opened.login_plain("app@acme.example", LOGINS["app@acme.example"]),
             lambda: opened.command("MAIL FROM:<app@acme.example>"),
             lambda: opened.command("RCPT TO:<x@eight.rx.example>"),
