@@ -151,7 +151,7 @@ def mail_server(pem: Path, *, implicit: bool = False) -> Iterator[MailServer]:
 
 
 def start_tls_if_granted(opened: Session) -> Reply:
-    """The reply to STARTTLS, whatever it is; the handshake where it is 220. (For the product anything else is an error.)"""
+    """The reply to STARTTLS, whatever it is, and the handshake where it is 220. (The product takes no other reply.)"""
     reply = opened.command("STARTTLS")
     if reply.code == 220:
         opened.handshake()
