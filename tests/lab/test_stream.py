@@ -1,0 +1,41 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""Nothing accepted is lost and nothing leaves unsigned while daemons die; the drills have more of it, and worse."""
+
+from __future__ import annotations
+
+import lab_api
+import pytest
+from lab_faults import GATE, SIGNER, hung, killed, mail_path
+from lab_hosts import Login, Sender
+from lab_stream import stream
+
+ONE = ["mx-trixie"]  # of each pair of releases one here; the drills take both
+
+
+@pytest.mark.parametrize("sender", ONE, indirect=True)
+def test_all_daemons_killed_at_once(sender: Sender, logins: tuple[Login, ...]) -> None:
+    with stream(sender, logins) as running:
+        with killed(sender, *mail_path(sender)):
+            pass
+        running.wait_for(10)
+        fate = running.fate()
+    assert fate.shut, "nobody noticed the kill"
+    fate.assert_kept()
+
+
+@pytest.mark.parametrize("sender", ["mx-bookworm"], indirect=True)
+def test_the_signer_hangs_and_the_gate_is_killed(sender: Sender, logins: tuple[Login, ...]) -> None:
+    with stream(sender, logins) as running:
+        with hung(sender, SIGNER):
+            before = {attempt.number for attempt in running.attempts}
+            lab_api.until(
+                lambda: len(running.attempts) >= len(before) + 3, what="submissions that end in vain", deadline=90
+            )
+        with killed(sender, GATE):
+            pass
+        running.wait_for(10)
+        fate = running.fate()
+    assert fate.refused, "nobody noticed the signer"
+    assert all(code == 0 or code // 100 == 4 for code in fate.refused), fate.refused
+    fate.assert_kept()
