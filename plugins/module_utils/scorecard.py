@@ -87,6 +87,11 @@ CHECKS: Mapping[str, Check] = {
         "RFC 8996",
         "Run site.yml: it sets `smtpd_tls_protocols` and `smtpd_tls_mandatory_protocols` to >=TLSv1.2.",
     ),
+    "tls.suites": Check(
+        "cipher suites that hide nothing are refused",
+        "RFC 9325 section 4.2.1",
+        "Run site.yml: it sets `smtpd_tls_ciphers` and `smtpd_tls_mandatory_ciphers` to high.",
+    ),
     "tls.injection": Check(
         "what was pipelined behind STARTTLS in clear is not obeyed",
         "CVE-2011-0411, RFC 3207 section 4.2",

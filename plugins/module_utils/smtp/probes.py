@@ -395,8 +395,21 @@ def old_tls(target: Target, endpoint: Endpoint) -> Finding:
     return passed("; ".join(f"{version}: {answer}" for version, answer in answers.items()))
 
 
-def _say_hello(target: Target, endpoint: Endpoint, version: str) -> client_hello.Answer:
-    hello = client_hello.client_hello(version, target.fqdn)
+def weak_suites(target: Target, endpoint: Endpoint) -> Finding:
+    """A ClientHello that offers weak cipher suites only. The same bytes with good ones must be taken."""
+    answer = _say_hello(target, endpoint, "TLS 1.2", client_hello.WEAK_CIPHER_SUITES)
+    if answer.accepted:
+        return failed(f"accepted: {answer}")
+    control = _say_hello(target, endpoint, "TLS 1.2")
+    if not control.accepted:
+        return unknown(f"the control failed: TLS 1.2 with good cipher suites got {control}")
+    return passed(f"{len(client_hello.WEAK_CIPHER_SUITES)} weak cipher suites: {answer}")
+
+
+def _say_hello(
+    target: Target, endpoint: Endpoint, version: str, suites: tuple[int, ...] = client_hello.CIPHER_SUITES
+) -> client_hello.Answer:
+    hello = client_hello.client_hello(version, target.fqdn, suites=suites)
     with target.session(endpoint, banner=not endpoint.listener.implicit_tls) as opened:
         if not endpoint.listener.implicit_tls:
             opened.ehlo(target.helo)
@@ -522,6 +535,7 @@ PROBES: Sequence[Probe] = (
     Probe("tls.starttls", in_clear, starttls, breaks=Verdict.FAIL),
     Probe("tls.certificate", everywhere, certificate, breaks=Verdict.FAIL, at="address"),
     Probe("tls.versions", everywhere, old_tls),
+    Probe("tls.suites", everywhere, weak_suites),
     Probe("tls.injection", in_clear, injection),
     Probe("auth.clear", in_clear, clear_auth),
     Probe("auth.wrong_password", for_clients, wrong_password, at="host"),

@@ -109,6 +109,14 @@ def test_tls_below_1_2_is_found_where_it_is_allowed(target: probes.Target, sende
             assert "TLS 1.0, TLS 1.1" in outcome.evidence
 
 
+def test_weak_suites_are_found_where_they_are_allowed(target: probes.Target, sender: Sender) -> None:
+    weak = ["smtpd_tls_ciphers=low", "smtpd_tls_mandatory_ciphers=low", "tls_low_cipherlist=ALL:eNULL:@SECLEVEL=0"]
+    with postfix_setting(sender, *weak):
+        for port in (25, 587, 465, 2525):
+            outcome = found(target, "tls.suites", port)
+            assert outcome.verdict is Verdict.FAIL, outcome.evidence
+
+
 def test_a_message_is_followed_to_the_reply_of_its_receiver(
     target: probes.Target, sender: Sender, receiver: Receiver, tmp_path: Path
 ) -> None:

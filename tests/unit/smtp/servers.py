@@ -65,6 +65,7 @@ class Server:
     offers_tls: bool = True
     wrong_certificate: bool = False
     old_tls: bool = False
+    weak_suites: bool = False
     keeps_plaintext: bool = False
     says_tls_and_stays_in_clear: bool = False
     auth_in_clear: bool = False
@@ -116,6 +117,8 @@ class Server:
         if self.old_tls:
             context.set_ciphers("ALL:@SECLEVEL=0")
             context.minimum_version = ssl.TLSVersion.TLSv1
+        if self.weak_suites:
+            context.set_ciphers("ALL:NULL:@SECLEVEL=0")
         return context
 
 

@@ -43,9 +43,9 @@ def openssl_server(ca: servers.Ca, *options: str) -> Iterator[int]:
             server.kill()
 
 
-def ask(port: int, version: str) -> client_hello.Answer:
+def ask(port: int, version: str, suites: tuple[int, ...] = client_hello.CIPHER_SUITES) -> client_hello.Answer:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
-        sock.sendall(client_hello.client_hello(version, FQDN))
+        sock.sendall(client_hello.client_hello(version, FQDN, suites=suites))
         data = b""
         while client_hello.missing(data):
             more = sock.recv(4096)
@@ -69,6 +69,17 @@ def test_a_server_of_today_refuses_with_an_alert(ca: servers.Ca, version: str) -
         answer = ask(port, version)
     assert not answer.accepted
     assert answer.alert in ("protocol_version", "handshake_failure")
+
+
+@pytest.mark.parametrize(("cipher", "suite"), [("ADH-AES128-SHA", 0x0034), ("ECDHE-ECDSA-NULL-SHA", 0xC006)])
+def test_a_weak_server_takes_a_weak_suite(ca: servers.Ca, cipher: str, suite: int) -> None:
+    with openssl_server(ca, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0") as port:
+        assert ask(port, "TLS 1.2", client_hello.WEAK_CIPHER_SUITES).cipher_suite == suite
+
+
+def test_a_server_of_today_takes_no_weak_suite(ca: servers.Ca) -> None:
+    with openssl_server(ca, "-tls1_2") as port:
+        assert ask(port, "TLS 1.2", client_hello.WEAK_CIPHER_SUITES).alert == "handshake_failure"
 
 
 def test_a_closed_connection_is_no_yes() -> None:

@@ -70,6 +70,8 @@ MISTAKES = [
     ("tls.versions", "25", {"old_tls": True}),
     ("tls.versions", "587", {"old_tls": True}),
     ("tls.versions", "465", {"old_tls": True}),
+    ("tls.suites", "25", {"weak_suites": True}),
+    ("tls.suites", "465", {"weak_suites": True}),
     ("tls.injection", "25", {"keeps_plaintext": True}),
     ("tls.injection", "587", {"keeps_plaintext": True}),
     ("auth.clear", "587", {"auth_in_clear": True}),
