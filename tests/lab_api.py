@@ -136,6 +136,13 @@ class Mail:
         assert len(ours) == 1, f"{len(ours)} Authentication-Results of the receiver: {fields}"
         return ours[0]
 
+    @property
+    def opendmarc(self) -> str:
+        """Whom OpenDMARC takes for the author, a domain; only sink.rx.example has it. "" where it finds none."""
+        fields = [str(field) for field in self.parsed.get_all("Authentication-Results") or []]
+        ours = [field for field in fields if field.startswith("opendmarc.rx.example;")]
+        return ", ".join(re.findall(r"header\.from=(\S+)", "\n".join(ours)))
+
 
 def mails(word: str) -> list[Mail]:
     """Messages at the receiver that contain `word`, the oldest first."""

@@ -4,27 +4,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 import dkim
 import lab_api
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import session as smtp
 from lab_hosts import Login, Sender
 
+SUBMISSION = (587, 465, 2525)
+
 
 @contextmanager
-def logged_in(sender: Sender, login: Login, port: int = 587) -> Iterator[smtp.Session]:
-    """A session of `login` on a submission port, whose certificate is checked, ready for MAIL."""
+def session(
+    sender: Sender, port: int = 587, *, family: int = 4, through: Tunnels | None = None
+) -> Iterator[smtp.Session]:
+    """A session on a port, greeted, under TLS where the port has it at once, else in clear.
+
+    It comes from the controller, or by `through` from the stranger.
+    """
     listener = next(one for one in smtp.LISTENERS if one.port == port)
+    address = sender.ipv4 if family == 4 else sender.ipv6
+    if through:
+        address, local = "127.0.0.1", through.ports[address, port]
+        listener = smtp.Listener(local, listener.implicit_tls, listener.submission)
     context = smtp.tls_context(ca_file=lab_api.info()["ca"])
-    with smtp.session(smtp.Endpoint(sender.fqdn, sender.ipv4, listener), context, timeout=60, whole=300) as opened:
+    with smtp.session(smtp.Endpoint(sender.fqdn, address, listener), context, timeout=60, whole=300) as opened:
         assert opened.ehlo("client.example").positive
-        if not listener.implicit_tls:
+        yield opened
+
+
+@contextmanager
+def logged_in(
+    sender: Sender, login: Login, port: int = 587, *, family: int = 4, through: Tunnels | None = None
+) -> Iterator[smtp.Session]:
+    """A session of `login` on a submission port, whose certificate is checked, ready for MAIL."""
+    with session(sender, port, family=family, through=through) as opened:
+        if opened.tls is None:
             assert opened.start_tls().positive
             assert opened.ehlo("client.example").positive
         assert opened.login_plain(login.username, login.password).code == 235
         yield opened
+
+
+@dataclass(frozen=True)
+class Tunnels:
+    """Ports of 127.0.0.1 here, for each (address, port) elsewhere: what connects to one connects there from `host`."""
+
+    host: str
+    ports: Mapping[tuple[str, int], int]
+
+
+@contextmanager
+def tunnels(host: str, places: Sequence[tuple[str, int]]) -> Iterator[Tunnels]:
+    """Have a host of the lab connect to `places` for us, byte by byte as we say it: OpenSSH carries the connections."""
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in places]
+        ports = {place: one.getsockname()[1] for place, one in zip(places, free, strict=True)}
+    forwards = [f"-L127.0.0.1:{port}:[{address}]:{there}" for (address, there), port in ports.items()]
+    # A connection of its own: one that is shared would keep the ports.
+    own = ("-oControlMaster=no", "-oControlPath=none", "-oExitOnForwardFailure=yes")
+    # It says "ready" when everything forwards, and ends when its standard input does, whatever becomes of us.
+    command = ["ssh", "-F", lab_api.info()["ssh_config"], *own, *forwards, host, "echo ready; cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as carrier:
+        assert carrier.stdin and carrier.stdout
+        try:
+            assert carrier.stdout.readline() == "ready\n", f"ssh to {host} does not forward"
+            yield Tunnels(host, ports)
+        finally:
+            carrier.terminate()
 
 
 def submit(

@@ -1,6 +1,10 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0 or later
-"""Whom receivers take for the author of a message: Python's parsers, in every field, and those who decode first."""
+"""Whom receivers take for the author of a message.
+
+Python's parsers, in every field; those who decode first; and those who look for lines themselves, and take the first or
+the last that reads as From.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ import email
 import email.header
 import email.policy
 import email.utils
+import re
+
+_FROM_LINE = re.compile(rb"from[ \t]*:", re.IGNORECASE)
 
 
 def author_domains(content: bytes) -> set[str]:
@@ -20,7 +27,24 @@ def author_domains(content: bytes) -> set[str]:
     modern = email.message_from_bytes(content, policy=email.policy.default)
     for field in modern.get_all("from", []):
         found.update(address.domain.lower() for address in field.addresses)
+    for lines in (content.split(b"\r\n"), content.split(b"\n"), content.splitlines()):
+        fields = _from_lines(lines)
+        for line in {*fields[:1], *fields[-1:]}:
+            found |= _domains(line.decode(errors="replace"))
     return found
+
+
+def _from_lines(lines: list[bytes]) -> list[bytes]:
+    """The values of what reads as a From field in the header that ends at the first empty one of `lines`, unfolded."""
+    fields: list[bytes] = []
+    for line in lines:
+        if not line.strip(b"\r"):
+            break
+        if line[:1] in b" \t" and fields:
+            fields[-1] += line
+        else:
+            fields.append(line)
+    return [field.partition(b":")[2].strip() for field in fields if _FROM_LINE.match(field)]
 
 
 def _domains(value: str) -> set[str]:

@@ -39,9 +39,10 @@ BASE_PACKAGES = (
 INFRA_PACKAGES = (
     *("knot", "knot-dnssecutils", "bind9", "bind9-dnsutils", "pebble", "apt-cacher-ng", "openssl", "tcpdump"),
     *("postfix", "python3-milter", "python3-spf", "python3-dkim", "python3-dnspython"),
+    *("opendmarc", "dbconfig-no-thanks"),  # without a database for its reports
     *("swaks", "libnet-ssleay-perl"),
 )
-INFRA_DAEMONS = ("knot", "named", "apt-cacher-ng", "postfix")
+INFRA_DAEMONS = ("knot", "named", "apt-cacher-ng", "postfix", "opendmarc")
 SENDER_DAEMONS = ("certbot.timer", "dovecot", "opendkim", "postfix", "unbound")
 SENDER_PACKAGES_FILE = SETUP.parent.parent / "playbooks/vars/packages.yml"
 

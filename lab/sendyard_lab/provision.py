@@ -95,6 +95,7 @@ def rx_files(lab: Slice, state: State) -> list[File]:
         File("etc/postfix/master.cf", filled("rx/master.cf", lab)),
         File("etc/postfix/rx.crt", state.text("tls/rx.crt") + "\n"),
         File("etc/postfix/rx.key", state.text("tls/rx.key") + "\n", SECRET),
+        File("etc/opendmarc.conf", filled("rx/opendmarc.conf", lab)),
         File("etc/systemd/system/rx-policy.service", filled("rx/rx-policy.service", lab)),
         File("usr/local/lib/rx_policy.py", filled("rx/rx_policy.py", lab)),
         File("usr/local/sbin/lab-mail", filled("rx/lab-mail", lab)),

@@ -18,6 +18,7 @@ LOGIN = f"app@{OWN}"
 
 ACCEPT: Literal["accept"] = "accept"
 REFUSE: Literal["refuse"] = "refuse"
+BODY = b"\r\nHello.\r\n"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Case:
     header: bytes
     expected: Literal["accept", "refuse"]
     wire: bool = False
+
+    def content(self, foreign: str = FOREIGN) -> bytes:
+        """The message with `foreign` for the other tenant's domain. (What is encoded names FOREIGN all the same.)"""
+        named = self.header.replace(FOREIGN.encode(), foreign.encode())
+        return named.replace(FOREIGN.upper().encode(), foreign.upper().encode()) + BODY
 
 
 def _from(value: str | bytes, *, field: str = "From", end: str = "\r\n") -> bytes:
@@ -49,10 +55,14 @@ def _from(value: str | bytes, *, field: str = "From", end: str = "\r\n") -> byte
 DATE = b"Date: Sat, 01 Jan 2022 00:00:00 +0000\r\n"
 MESSAGE_ID = b"Message-ID: <1@acme.example>\r\n"
 SUBJECT = b"Subject: quarterly figures\r\n"
+MULTIPART = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n"
+FORGED_RESULTS = b"Authentication-Results: mx.rx.example; dmarc=pass header.from=globex.example\r\n"
 GOOD = _from("{own}")
 BAD = _from("{foreign}")
 NO_VALUE = b"From:\r\n"
 MANY = b"".join(b"X-Filler-%d: x\r\n" % number for number in range(1000))
+LONG_LINE = b"X-Filler: " + b"z" * 1100 + b"\r\n"
+HUGE = b"X-Filler: x" + b"\r\n " + b"\r\n ".join([b"h" * 900] * 122) + b"\r\n"  # 110 KB
 LARGE = b"".join(b"X-Filler-%d: %s\r\n" % (number, b"y" * 900) for number in range(80))  # 73 KB
 
 CASES = (
@@ -109,7 +119,16 @@ CASES = (
     Case("empty before own", NO_VALUE + GOOD, REFUSE),
     Case("own before an empty one", GOOD + NO_VALUE, REFUSE),
     Case("unparsable before another's", _from("{own} (x") + BAD, REFUSE),
+    Case("unparsable behind own", GOOD + _from("{foreign} (x"), REFUSE),
+    Case("own three times, another's in the middle", GOOD + BAD + GOOD, REFUSE),
+    Case("line of blanks between own and another's", GOOD + b" \r\n" + BAD, REFUSE),
+    Case("another's first, own behind a line of blanks", BAD + b"\t\r\n" + GOOD, REFUSE),
+    Case("own and another's around a field of 110 KB", GOOD + HUGE + BAD, REFUSE),
     # --- none, or nothing in it
+    Case("none, but another's Sender", SUBJECT + _from("{foreign}", field="Sender"), ACCEPT, wire=True),
+    Case("none, but another's Reply-To", SUBJECT + _from("{foreign}", field="Reply-To"), ACCEPT, wire=True),
+    Case("none, but own Resent-From", SUBJECT + _from("{own}", field="Resent-From"), REFUSE, wire=True),
+    Case("none, but another's Resent-From", SUBJECT + _from("{foreign}", field="Resent-From"), REFUSE, wire=True),
     Case("empty", NO_VALUE, REFUSE),
     Case("blanks only", b"From:   \r\n", REFUSE),
     Case("empty angle brackets", _from("<>"), REFUSE),
@@ -125,6 +144,14 @@ CASES = (
     Case("mbox line first", b"From ceo@globex.example Sat Jan  1 00:00:00 2022\r\n" + GOOD, REFUSE, wire=True),
     Case("X-Mailbox-Line of one's own", b"X-Mailbox-Line: From : ceo@globex.example\r\n" + GOOD, REFUSE),
     Case("quoted mbox line first", b">From: ceo@globex.example\r\n" + GOOD, REFUSE, wire=True),
+    Case("two blanks and a tab before the colon", GOOD + b"From \t : ceo@globex.example\r\n", REFUSE, wire=True),
+    Case("fold before the colon", GOOD + b"From\r\n : ceo@globex.example\r\n", ACCEPT, wire=True),
+    Case("no-break space before the colon", GOOD + "From\u00a0: ceo@globex.example\r\n".encode(), ACCEPT, wire=True),
+    Case("byte-order mark before the first field", "\ufeff".encode() + BAD, ACCEPT, wire=True),
+    Case("full-width colon", GOOD + "From\uff1a ceo@globex.example\r\n".encode(), ACCEPT, wire=True),
+    Case("control character in the field name", GOOD + b"From\x08: ceo@globex.example\r\n", ACCEPT, wire=True),
+    Case("dash in the field name", GOOD + b"From-: ceo@globex.example\r\n", REFUSE, wire=True),
+    Case("no colon", GOOD + b"From ceo@globex.example\r\n", ACCEPT, wire=True),
     # --- more than one address, or less
     Case("own first in a list", _from("{own}, {foreign}"), REFUSE),
     Case("another's first in a list", _from("{foreign}, {own}"), REFUSE),
@@ -220,6 +247,15 @@ CASES = (
     Case("1 100 in folded lines", _from("a\r\n " * 550 + "<{own}>"), REFUSE),
     Case("local part of 65", _from("a" * 65 + "@{OWN}"), REFUSE),
     Case("70 KB of name before another's", _from("a\r\n " * 14000 + "<{foreign}>"), REFUSE),
+    Case("a line of 1 100 in another field before another's", LONG_LINE + BAD, REFUSE),
+    Case("a line of 1 100 in another field before own", LONG_LINE + GOOD, ACCEPT),
+    # Postfix takes a line in pieces of line_length_limit (2 048) bytes.
+    Case("another's as the second piece of a line", GOOD + b"X-A: " + b"a" * 2043 + BAD, ACCEPT, wire=True),
+    Case("another's as the second piece, with own behind", b"X-A: " + b"a" * 2043 + BAD + GOOD, ACCEPT, wire=True),
+    Case("another's as the piece behind a fold", GOOD + b"X-A: b\r\n " + b"a" * 2047 + BAD, ACCEPT, wire=True),
+    # header_size_limit (102 400) cuts a field.
+    Case("another's after a field of 110 KB", HUGE + BAD, REFUSE),
+    Case("address cut off by 110 KB of name", _from("a\r\n " * 22000 + "<{own}>"), REFUSE),
     # --- what is no field
     Case("leading blank before the first field", b" " + BAD, ACCEPT, wire=True),
     Case("leading blank, then another's From", b" x\r\n" + BAD, ACCEPT, wire=True),
@@ -245,11 +281,54 @@ CASES = (
         "another's Resent-From, no Message-ID", GOOD + DATE + _from("{foreign}", field="Resent-From"), REFUSE, wire=True
     ),
     Case("another's Resent-From", GOOD + DATE + MESSAGE_ID + _from("{foreign}", field="Resent-From"), ACCEPT),
+    Case("own Sender, another's From", _from("{own}", field="Sender") + BAD, REFUSE),
+    Case("own Resent-From, another's From", _from("{own}", field="Resent-From") + DATE + MESSAGE_ID + BAD, REFUSE),
+    Case("another's Return-Path", b"Return-Path: <ceo@globex.example>\r\n" + GOOD, ACCEPT, wire=True),
+    Case("another's Apparently-From", GOOD + _from("{foreign}", field="Apparently-From"), ACCEPT),
     Case("another's X-From", GOOD + _from("{foreign}", field="X-From"), ACCEPT),
     Case(
         "another's signature brought along",
         GOOD + b"DKIM-Signature: v=1; a=rsa-sha256; d=globex.example; s=x; h=From; bh=AA==; b=AA==\r\n",
         ACCEPT,
+    ),
+    Case(
+        "own signature of another's brought along",
+        GOOD
+        + b"DKIM-Signature: v=1; a=rsa-sha256; d=acme.example; i=ceo@globex.example; s=x; h=From; bh=AA==; b=AA==\r\n",
+        ACCEPT,
+    ),
+    Case(
+        "another's signature before another's From",
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=globex.example; s=x; h=From; bh=AA==; b=AA==\r\n" + BAD,
+        REFUSE,
+    ),
+    Case("a judgement in the receiver's name", FORGED_RESULTS + GOOD, ACCEPT),
+    # --- what is a header within the message
+    Case(
+        "another's From in an attached message", GOOD + b"Content-Type: message/rfc822\r\n\r\n" + BAD, ACCEPT, wire=True
+    ),
+    Case(
+        "another's From in a part", GOOD + MULTIPART + b"\r\n--b\r\n" + BAD + b"\r\nx\r\n--b--\r\n", ACCEPT, wire=True
+    ),
+    Case(
+        "another's From in the preamble",
+        GOOD + MULTIPART + b"\r\n" + BAD + b"--b\r\n\r\nx\r\n--b--\r\n",
+        ACCEPT,
+        wire=True,
+    ),
+    Case(
+        "another's From as a parameter",
+        GOOD + b'Content-Type: text/plain; charset="us-ascii\r\n From: ceo@globex.example"\r\n',
+        ACCEPT,
+    ),
+    Case(
+        "a boundary that is a From field", GOOD + MULTIPART.replace(b"=b", b'="\r\n From: ceo@globex.example"'), ACCEPT
+    ),
+    Case(
+        "a part of a message",
+        GOOD + b'Content-Type: message/partial; id="x"; number=1; total=2\r\n\r\n' + BAD,
+        ACCEPT,
+        wire=True,
     ),
     Case("no From: Postfix adds the envelope sender", SUBJECT, ACCEPT, wire=True),
     Case("another's From in the body", GOOD + b"\r\n" + BAD, ACCEPT, wire=True),

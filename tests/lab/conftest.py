@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 
 import lab_api
 import pytest
 import testinfra
+from cases.from_forms import LOGIN
 from lab_hosts import SENDERS, Login, Sender
+from lab_submission import SUBMISSION, Tunnels, tunnels
+from lab_tenants import Tenant
 
 
 @pytest.fixture(scope="session", params=SENDERS)
@@ -33,3 +37,19 @@ def trust() -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=lab_api.info()["ca"])
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+@pytest.fixture(scope="session")
+def stranger() -> Iterator[Tunnels]:
+    """All ports of all senders, as the stranger reaches them."""
+    known = lab_api.info()["hosts"]
+    addresses = [address for name in SENDERS for address in (known[name]["ipv4"][0], known[name]["ipv6"][0])]
+    places = [(address, port) for address in addresses for port in (25, *SUBMISSION)]
+    with tunnels("stranger", places) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def tenant(sender: Sender, logins: tuple[Login, ...], stranger: Tunnels) -> Tenant:
+    """The login of the tables, on each sender in turn, as a client at the stranger's address."""
+    return Tenant(sender, next(login for login in logins if login.username == LOGIN), stranger)

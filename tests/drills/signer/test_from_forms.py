@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import session as smtp
-from cases.from_forms import ACCEPT, CASES, FOREIGN, LOGIN, OWN, Case
+from cases.from_forms import ACCEPT, BODY, CASES, FOREIGN, LOGIN, OWN, Case
 from drills import machines
 from drills.machines import FQDN, Receiver, Sender, wait_for
 from drills.signer.conftest import GATE_ALONE, WITHOUT_GATE
 from readers import author_domains
-
-BODY = b"\r\nHello.\r\n"
 
 
 def connect(sender: Sender, port: int) -> Any:
