@@ -55,6 +55,11 @@ _COMPLETE = {"date": "Date", "message-id": "Message-ID"}
 _PROBE_LOGIN = re.compile(r"(?P<prefix>probe-[0-9a-f]{16,64})=(?P<domain>[a-z0-9.-]+)@(?P<host>[a-z0-9.-]+)")
 
 
+def is_probe(login: str) -> bool:
+    """True if `login` is one that a proof makes for minutes."""
+    return _PROBE_LOGIN.fullmatch(login) is not None
+
+
 class Refused(Exception):
     """The message must not leave. The text is for the client that submitted it, and holds nothing of the content."""
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .domains import DOMAIN, LOGIN, PROBE_PREFIX, Domain, Login
+from .domains import DOMAIN, LOGIN, PROBE_PREFIX, Domain, Limits, Login
 from .errors import SendyardError
 from .logins import SCHEME, is_hash
 
@@ -28,8 +28,9 @@ except ImportError:  # not on a controller: ansible-core needs it too
 else:
     Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader reads 10 000 files in about a second
 
-KEYS = ("domain", "servers", "dns", "logins", "dmarc_policy", "dmarc_rua")
+KEYS = ("domain", "servers", "dns", "logins", "limits", "dmarc_policy", "dmarc_rua")
 LOGIN_KEYS = ("username", "password_hash")
+LIMIT_KEYS = ("hourly", "daily")
 DMARC_POLICIES = ("none", "quarantine", "reject")
 
 
@@ -147,6 +148,7 @@ def parse(path: Path, text: str) -> Domain:
         logins=tuple(_logins(said.get("logins", []))),
         dmarc_policy=policy,
         dmarc_rua=rua,
+        limits=_limits(said),
     )
 
 
@@ -180,6 +182,22 @@ def _text(said: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise Invalid(f"{key}: a text is needed, found {value!r}" if key in said else f'"{key}" is missing')
     return value
+
+
+def _limits(said: Mapping[str, Any]) -> Limits | None:
+    limits = said.get("limits")
+    if limits is None:
+        return None
+    if not isinstance(limits, dict):
+        raise Invalid('limits: "hourly: …" and "daily: …" are needed below it, as numbers of recipients; 0 is no limit')
+    for key in limits:
+        if key not in LIMIT_KEYS:
+            raise Invalid(f'limits: "{key}" is no limit; {nearest(str(key), LIMIT_KEYS)}')
+    for key in LIMIT_KEYS:
+        value = limits.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise Invalid(f"limits: {key}: a number of recipients is needed, 0 for no limit; found {value!r}")
+    return Limits(limits["hourly"], limits["daily"])
 
 
 def _logins(said: Any) -> Iterator[Login]:
@@ -298,6 +316,7 @@ def _cached(cache: Path, stamp: str) -> Inventory | None:
                 logins=tuple(Login(**login) for login in said["logins"]),
                 dmarc_policy=said["dmarc_policy"],
                 dmarc_rua=said["dmarc_rua"],
+                limits=Limits(**said["limits"]) if said.get("limits") else None,
             )
             for said in kept["domains"]
         ),

@@ -25,7 +25,7 @@ from .host import files
 from .host.command import run
 from .host.state import STATE_DIRECTORY, read_state, write_state
 
-STATE = "logins"  # {"digest", "stamp", "domains": {domain: [login, …]}}
+STATE = "logins"  # {"digest", "stamp", "domains": {domain: [login, …]}, "limits": {domain: [hourly, daily]}, "total"}
 SECONDS_TO_COMPILE = 120
 
 # What a hash is made of, so that it cannot end its line or its field.
@@ -54,7 +54,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What differs: domains whose logins came, changed or went, and logins whose password did."""
+    """What differs: domains whose logins or limits came, changed or went, and logins whose password did."""
 
     domains: tuple[str, ...]
     passwords: tuple[str, ...]
@@ -81,8 +81,11 @@ def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
     before: dict[str, list[str]] = state.get("domains", {})
     kept = {name: before[name] for name in table["kept"] if name in before}
     after = kept | {name: facts["logins"] for name, facts in table["domains"].items() if facts["logins"]}
+    limits_before: dict[str, list[int]] = state.get("limits", {})
+    limits = {name: limits_before[name] for name in kept if name in limits_before}
+    limits |= {name: facts["limits"] for name, facts in table["domains"].items() if name in after and "limits" in facts}
     at_fault = [login for login in table["logins"] if _own_domain(login) in set(table["kept"])]
-    digest = _digest(after, table["logins"], kept, at_fault)
+    digest = _digest(after, limits, table["logins"], kept, at_fault)
     untouched = state.get("stamp") == _stamp(places)
     if untouched and state.get("digest") == digest:
         return Outcome((), (), False, state["total"], digest)
@@ -92,15 +95,25 @@ def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
     # host's own stays, or another customer's file could take the login over.
     still = {login for logins in kept.values() for login in logins if login not in table["logins"]}.union(at_fault)
     hashes = dict(table["logins"]) | {login: known[login] for login in still if login in known}
-    domains = sorted(name for name in after.keys() | before.keys() if after.get(name) != before.get(name))
+    domains = sorted(
+        name
+        for name in after.keys() | before.keys()
+        if after.get(name) != before.get(name) or limits.get(name) != limits_before.get(name)
+    )
     passwords = sorted(login for login in hashes.keys() | known.keys() if hashes.get(login) != known.get(login))
     if not dry:
         if domains or not untouched:
-            _write_owners(after, domains if untouched else after.keys(), places.owners)
+            _write_owners(after, limits, domains if untouched else after.keys(), places.owners)
             _write_senders(after, places)
         if passwords or not untouched:
             _write_passwords(hashes, places)
-        remembered = {"digest": digest, "stamp": _stamp(places), "domains": after, "total": len(hashes)}
+        remembered = {
+            "digest": digest,
+            "stamp": _stamp(places),
+            "domains": after,
+            "limits": limits,
+            "total": len(hashes),
+        }
         write_state(STATE, remembered, places.state)
     return Outcome(tuple(domains), tuple(passwords), not untouched, len(hashes), digest)
 
@@ -123,8 +136,12 @@ def _refuse_odd(owned: Mapping[str, Iterable[str]], hashes: Mapping[str, str]) -
             raise LoginError(f'"{login}": its name or hash can stand in no passwd-file. Mend the file of its domain.')
 
 
-def _write_owners(after: Mapping[str, list[str]], names: Collection[str], directory: Path) -> None:
+def _write_owners(
+    after: Mapping[str, list[str]], limits: Mapping[str, list[int]], names: Collection[str], directory: Path
+) -> None:
     """Write the files of those of `names` that own something, and remove all that `after` does not have.
+
+    Logins stand on the first line; a domain with limits of its own has them on the second.
 
     The kernel is asked once to bring them to the disk: once a file would make ten thousand of them take minutes.
     """
@@ -133,7 +150,8 @@ def _write_owners(after: Mapping[str, list[str]], names: Collection[str], direct
     for name in names:
         if name in after:
             temporary = directory / f".{name}"  # no domain begins with a dot, so the gate never reads it
-            temporary.write_text(" ".join(after[name]) + "\n", encoding="ascii")
+            lines = [" ".join(after[name]), *([" ".join(map(str, limits[name]))] if name in limits else [])]
+            temporary.write_text("\n".join(lines) + "\n", encoding="ascii")
             temporary.chmod(0o644)
             temporary.replace(directory / name)
     for entry in list(os.scandir(directory)):
@@ -184,7 +202,11 @@ def _own_domain(login: str) -> str:
 
 
 def _digest(
-    after: Mapping[str, list[str]], hashes: Mapping[str, str], kept: Mapping[str, list[str]], at_fault: Sequence[str]
+    after: Mapping[str, list[str]],
+    limits: Mapping[str, list[int]],
+    hashes: Mapping[str, str],
+    kept: Mapping[str, list[str]],
+    at_fault: Sequence[str],
 ) -> str:
-    facts = [after, dict(hashes), sorted(kept), sorted(at_fault)]
+    facts = [after, limits, dict(hashes), sorted(kept), sorted(at_fault)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -43,11 +43,19 @@ class Login:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Recipients per hour and per day that mail From a domain may have; 0 is as many as it likes."""
+
+    hourly: int
+    daily: int
+
+
+@dataclass(frozen=True)
 class Domain:
     """One sending domain as its file says it.
 
-    `dns` names an entry of the owner's `sendyard_dns_credentials`; `dmarc_policy` and `dmarc_rua` are "" where the
-    owner's defaults hold.
+    `dns` names an entry of the owner's `sendyard_dns_credentials`; `dmarc_policy` and `dmarc_rua` are "", and
+    `limits` None, where the owner's defaults hold.
     """
 
     name: str
@@ -56,6 +64,7 @@ class Domain:
     logins: tuple[Login, ...] = ()
     dmarc_policy: str = ""
     dmarc_rua: str = ""
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,13 @@ def compile_table(
         publishing: a digest of how and where the host's own records are published.
 
     The shape: {"format": 1, "host": {"name", "fqdn", "selector", "addresses"}, "publishing", "kept": [domain, …],
-    "domains": {domain: {"logins": [username, …], "record_settings": digest}}, "logins": {username: hash}}.
+    "domains": {domain: {"logins": [username, …], "record_settings": digest, "limits": [hourly, daily]}},
+    "logins": {username: hash}}. Only domains with limits of their own have "limits".
     The host's own fully qualified name is one of the domains and has no logins.
     """
-    served = {host.fqdn: {"logins": [], "record_settings": record_settings(host, None, "", "")}}
+    served: dict[str, dict[str, Any]] = {
+        host.fqdn: {"logins": [], "record_settings": record_settings(host, None, "", "")}
+    }
     logins: dict[str, str] = {}
     for domain in domains:
         if host.name not in domain.servers:
@@ -115,6 +127,8 @@ def compile_table(
             "logins": sorted(login.username for login in domain.logins),
             "record_settings": record_settings(host, domain, policy, rua),
         }
+        if domain.limits:
+            served[domain.name]["limits"] = [domain.limits.hourly, domain.limits.daily]
         logins.update((login.username, login.password_hash) for login in domain.logins)
     table = {
         "format": FORMAT,

@@ -54,6 +54,10 @@ def _is_positive(value: Any) -> bool:
     return int(value) > 0
 
 
+def _is_limit(value: Any) -> bool:
+    return int(value) >= 0
+
+
 def _is_port(value: Any) -> bool:
     return 0 < int(value) < 65536
 
@@ -69,6 +73,7 @@ _MAIL: Rule = (_is_mail_address, "is no mail address such as you@example.com")
 _SIZE: Rule = (_matches(r"\d+[KMG]?"), "is no size: a number of bytes, or one with K, M or G behind it")
 _TIME: Rule = (_matches(r"\d+[smhdw]?"), "is no time such as 30s, 5m, 3h or 1d")
 _NUMBER: Rule = (_is_positive, "is too small: 1 is the least")
+_LIMIT: Rule = (_is_limit, "is no limit: write a number, or 0 for none")
 _ADDRESS: Rule = (_is_address, "is no IP address")
 
 VALUES: Mapping[str, Rule] = {
@@ -88,6 +93,10 @@ VALUES: Mapping[str, Rule] = {
     "log_retention_days": _NUMBER,
     "log_max_size": _SIZE,
     "prove_recipient": _MAIL,
+    "login_hourly_limit": _LIMIT,
+    "login_daily_limit": _LIMIT,
+    "domain_hourly_limit": _LIMIT,
+    "domain_daily_limit": _LIMIT,
 }
 ELEMENTS: Mapping[str, Rule] = {  # of lists
     "publish_resolver": _ADDRESS,

@@ -67,6 +67,11 @@ def test_a_good_file_is_a_domain(tmp_path: Path) -> None:
         (GOOD + "dmarc_policy: nune\n", ['did you mean "none"?']),
         (GOOD + "dmarc_rua: me@acme.example\n", ["mailto:"]),
         ("[]", ["mapping"]),
+        (GOOD + "limits: 5\n", ["limits:", "hourly"]),
+        (GOOD + "limits: {hourly: 5, dayly: 7}\n", ['did you mean "daily"?']),
+        (GOOD + "limits: {hourly: 5}\n", ["daily: a number of recipients is needed"]),
+        (GOOD + "limits: {hourly: -1, daily: 5}\n", ["hourly: a number of recipients is needed"]),
+        (GOOD + "limits: {hourly: true, daily: 5}\n", ["hourly: a number of recipients is needed"]),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_leaves_only_its_domain_out(
@@ -81,6 +86,19 @@ def test_a_mistake_is_named_with_its_file_and_leaves_only_its_domain_out(
         assert word in fault.message
     assert "hunter2" not in fault.message
     assert "8273645510" not in fault.message
+
+
+def test_limits_of_a_domain_reach_the_table_and_the_cache(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    write(
+        tmp_path, acme_example=GOOD + "limits: {hourly: 5, daily: 0}\n", globex_example=GOOD.replace("acme", "globex")
+    )
+    for _ in range(2):  # read, and then as kept
+        found = domain_files.load(tmp_path, cache=cache)
+        (tmp_path / "table").write_bytes(compile_table(HOST, found.domains))
+        said = read_table(tmp_path / "table")["domains"]
+        assert said["acme.example"]["limits"] == [5, 0]
+        assert "limits" not in said["globex.example"]
 
 
 def test_a_domain_in_two_files_is_refused(tmp_path: Path) -> None:

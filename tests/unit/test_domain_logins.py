@@ -36,6 +36,12 @@ def table(
     return {"kept": list(kept), "domains": domains, "logins": {name: hashes[name] for name in sorted(used)}}
 
 
+def limited(said: dict[str, Any], name: str, hourly: int, daily: int) -> dict[str, Any]:
+    """`said` with limits for one domain."""
+    domains = {**said["domains"], name: {**said["domains"][name], "limits": [hourly, daily]}}
+    return {**said, "domains": domains}
+
+
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """A host of the test's own, on which postmap copies."""
@@ -216,3 +222,15 @@ def test_ten_thousand_domains_cost_a_no_change_run_less_than_half_a_second(place
     start = time.process_time()
     assert not apply(places, said).changed
     assert time.process_time() - start < 0.5
+
+
+def test_limits_of_a_domain_stand_on_its_second_line_and_change_alone(places: Places) -> None:
+    apply(places, table())
+    said = limited(table(), "acme.example", 5, 100)
+    assert apply(places, said).domains == ("acme.example",)
+    assert (places.owners / "acme.example").read_text() == "api@acme.example app@acme.example\n5 100\n"
+    assert not apply(places, said).changed
+    assert apply(places, table(kept=("acme.example",), owned={})).domains == ("news.globex.example",)
+    assert (places.owners / "acme.example").read_text().endswith("\n5 100\n"), "a file at fault changes no limits"
+    assert apply(places, table()).domains == ("acme.example", "news.globex.example")
+    assert (places.owners / "acme.example").read_text() == "api@acme.example app@acme.example\n"

@@ -200,6 +200,7 @@ _UNIT = """\
 Type=exec
 User={user}
 UMask=0007
+StateDirectory=sendyard-gate
 Environment=PYTHONPATH=/usr/lib/sendyard
 ExecStart={command}
 ExecReload=/bin/kill -USR1 $MAINPID
@@ -210,7 +211,7 @@ WantedBy=multi-user.target
 GATE_UNIT = _UNIT.format(
     user="sendyard-gate",
     command="/usr/bin/python3 -B -m sendyard.gate --socket unix:/var/spool/postfix/gate/gate.sock "
-    f"--owners /etc/sendyard/owners --own-domain {FQDN}",
+    f"--owners /etc/sendyard/owners --own-domain {FQDN} --state /var/lib/sendyard-gate/sent.json",
 )
 OPENDKIM_UNIT = _UNIT.format(user="opendkim", command="/usr/sbin/opendkim -f -x /etc/sendyard/opendkim.conf")
 GATE = (ROOT / "agent/sendyard/gate.py").read_text() if (ROOT / "agent/sendyard/gate.py").exists() else ""
@@ -221,7 +222,7 @@ def signer(
 ) -> dict[str, Any]:
     """The gate and OpenDKIM."""
     package = "/usr/lib/sendyard/sendyard"
-    others = ("__init__.py", "from_header.py")
+    others = ("__init__.py", "from_header.py", "limits.py")
     return {
         "subsystem": "signer",
         "files": [

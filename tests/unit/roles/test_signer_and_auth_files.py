@@ -56,7 +56,7 @@ def test_a_unit_runs_as_a_user_of_its_own_without_network(path: str) -> None:
 
 def test_the_gate_is_the_program_of_this_tree() -> None:
     names = {path.rpartition("/")[2] for path in SIGNER if path.startswith("/usr/lib/sendyard/sendyard/")}
-    assert names == {"__init__.py", "from_header.py", "gate.py"}
+    assert names == {"__init__.py", "from_header.py", "gate.py", "limits.py"}
     assert SIGNER["/usr/lib/sendyard/sendyard/gate.py"].content.endswith("main()\n")
 
 

@@ -161,7 +161,8 @@ class Signer(Subsystem):
         owners = instance / "owners"
         owners.mkdir(mode=0o755)
         owners.chmod(0o755)
-        command = [str(owners) if Path(word).name == "owners" else word for word in command]
+        aside = {"owners": str(owners), "sent.json": str(gate.with_name("sent.json"))}
+        command = [aside.get(Path(word).name, word) for word in command]
         plans = (
             (gate, "gate", _directive(gate_unit, "User"), command),
             (signer, "opendkim", _directive(signer_unit, "User"), ["opendkim", "-f", "-x", str(config)]),
