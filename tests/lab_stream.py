@@ -28,6 +28,7 @@ PORTS = (587, 465, 2525)
 IN_FLIGHT = 16  # submissions at once; the next one waits for its turn when all hang
 REPLY_SECONDS = 45.0  # a client's patience with one reply
 KNOCK_SECONDS = 10.0
+SETTLED = 2.0  # seconds after a fault begins in which a submission that was under way may still end well
 MARK = "stream-"
 
 
@@ -100,12 +101,16 @@ class Fate:
             f"{len(self.knocks)} knocks, shut: {dict(shut)}"
         )
 
-    def assert_kept(self) -> None:
-        """Fail unless all that was accepted arrived, and all that arrived is signed by its own domain and aligned."""
+    def assert_kept(self, *, waits: bool = True) -> None:
+        """Fail unless all that was accepted arrived, and all that arrived is signed by its own domain and aligned; and
+        with `waits` no client was refused for good: who tries again will be served.
+        """
         print(f"stream: {self}")
         assert self.attempts
         assert not self.lost, f"lost: {sorted(self.lost)}; {self}"
         assert not self.flawed, f"{self.flawed}; {self}"
+        for_good = [attempt.text for attempt in self.attempts if attempt.code >= 500]
+        assert not (waits and for_good), f"refused for good: {for_good}; {self}"
 
 
 @dataclass
@@ -126,6 +131,16 @@ class Stream:
         """Until `count` more messages have been accepted than by now."""
         goal = self._count() + count
         lab_api.until(lambda: self._count() >= goal, what=f"{count} more messages accepted", deadline=deadline)
+
+    def hold(self, *, attempts: int = 6, deadline: float = 150.0) -> tuple[Attempt, ...]:
+        """Wait until some submissions that began after now have ended; returns those."""
+        since = time.monotonic() + SETTLED
+
+        def ended() -> tuple[Attempt, ...] | None:
+            found = tuple(attempt for attempt in self.attempts if attempt.began > since)
+            return found if len(found) >= attempts else None
+
+        return lab_api.until(ended, what="submissions during the fault", deadline=deadline)
 
     def _count(self) -> int:
         return sum(attempt.accepted for attempt in self.attempts)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import lab_api
 import pytest
 from lab_faults import GATE, SIGNER, hung, killed, mail_path
 from lab_hosts import Login, Sender
@@ -28,14 +27,10 @@ def test_all_daemons_killed_at_once(sender: Sender, logins: tuple[Login, ...]) -
 def test_the_signer_hangs_and_the_gate_is_killed(sender: Sender, logins: tuple[Login, ...]) -> None:
     with stream(sender, logins) as running:
         with hung(sender, SIGNER):
-            before = {attempt.number for attempt in running.attempts}
-            lab_api.until(
-                lambda: len(running.attempts) >= len(before) + 3, what="submissions that end in vain", deadline=90
-            )
+            assert not [attempt for attempt in running.hold(attempts=3) if attempt.accepted]
         with killed(sender, GATE):
             pass
         running.wait_for(10)
         fate = running.fate()
     assert fate.refused, "nobody noticed the signer"
-    assert all(code == 0 or code // 100 == 4 for code in fate.refused), fate.refused
     fate.assert_kept()
