@@ -1,0 +1,171 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""A run is killed at many points: the server goes on with the old or the new state, and the next run needs no help.
+
+The points are drawn anew each time; SEED in the environment draws the same ones again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import lab_api
+import pytest
+from lab_hosts import Login, Sender
+from lab_submission import logged_in, signers, submit
+from programs import BIN, ROOT, clean_environment, recap, run
+
+SEED = os.environ.get("SEED") or secrets.token_hex(4)
+DEADLINE = 600.0  # seconds for one run
+POINTS = 4  # of each step
+STEPS = ("prepare", "publish", "serve")
+HOOK = "/root/sendyard-drill"
+
+# What each step gets to do, in turn: one value, then the other.
+CHANGES = {
+    "prepare": ({"sendyard_firewall_extra_tcp_ports": [8443]}, {"sendyard_firewall_extra_tcp_ports": [8444]}),
+    "publish": ({"sendyard_publish_all": True}, {"sendyard_publish_all": True}),
+    "serve": ({"sendyard_message_size_limit": 52428801}, {"sendyard_message_size_limit": 52428802}),
+}
+
+
+def points() -> list[tuple[str, str, int]]:
+    """Sender, step and the number of the draw."""
+    return [(("mx-trixie", "mx-bookworm")[number % 2], step, number) for step in STEPS for number in range(POINTS)]
+
+
+# With pipelining a module has no name of its own: it is what sudo runs.
+WATCH = "until pgrep -f '[B]ECOME-SUCCESS' >/dev/null; do sleep 0.01; done; echo running"
+KILL_MODULES = "for pid in $(pgrep -f '[B]ECOME-SUCCESS'); do pkill -KILL -P $pid; kill -KILL $pid; done"
+
+
+def kill(playbook: str, sender: Sender, settings: dict[str, object], draw: random.Random) -> None:
+    """Run a playbook and kill its controller while a module runs on the host, at a task of `draw`; half of the times
+    what runs on the host is killed too. Prints the task that was hit.
+    """
+    command = [str(BIN / "ansible-playbook"), playbook, "--limit", sender.name, "-e", json.dumps(settings)]
+    count = _tasks(playbook, sender)
+    last, after, both = draw.randrange(2, count), draw.uniform(0.0, 0.4), draw.random() < 0.5
+    with subprocess.Popen(
+        command, cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        hit, seen = "", 0
+        for line in process.stdout:
+            if found := re.match(r"TASK \[(.*?)\] \*", line):
+                hit, seen = found[1], seen + 1
+                if seen == last:
+                    break
+        running = lab_api.root(sender.name, "timeout", "20", "sh", "-c", WATCH, check=False).stdout.strip()
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGKILL)
+        if both:
+            lab_api.root(sender.name, "sh", "-c", KILL_MODULES)
+        rest = process.stdout.read()
+    hit = [hit, *re.findall(r"^TASK \[(.*?)\] \*", rest, re.MULTILINE)][-1]
+    print(
+        f'{playbook} on {sender.name}: controller {"and module " if both else ""}killed in "{hit}", '
+        f"{after:.2f} s after a module was {running or 'not'} seen behind task {last} of {count}"
+    )
+    assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
+
+
+_counts: dict[tuple[str, str], int] = {}
+
+
+def _tasks(playbook: str, sender: Sender) -> int:
+    """How many tasks a run of `playbook` has."""
+    if (playbook, sender.name) not in _counts:
+        listed = run("ansible-playbook", playbook, "--limit", sender.name, "--list-tasks").stdout
+        _counts[playbook, sender.name] = len(re.findall(r"^      \S", listed, re.MULTILINE))
+    return _counts[playbook, sender.name]
+
+
+def assert_bound_and_signing(sender: Sender, logins: tuple[Login, ...]) -> None:
+    """On 587: an own message leaves signed; another's envelope and another's From do not leave."""
+    own, other = logins
+    word = lab_api.token()
+
+    def message(author: str) -> bytes:
+        return f"From: {author}\r\nSubject: {word}\r\n\r\nHello.\r\n".encode()
+
+    def accepted() -> bool:
+        with logged_in(sender, own) as opened:
+            return submit(opened, own.username, [f"{word}@sink.rx.example"], message(own.username)).positive
+
+    lab_api.until(accepted, what="an own message to be taken", deadline=60, passing=(*lab_api.PASSING, Exception))
+    with logged_in(sender, own) as opened:
+        reply = submit(opened, own.username, [f"foreign-{word}@sink.rx.example"], message(other.username))
+        assert reply.code == 550, reply
+        assert opened.command(f"MAIL FROM:<{other.username}>").positive
+        assert opened.command(f"RCPT TO:<foreign-{word}@sink.rx.example>").code == 553
+    mail = lab_api.wait_for_mail(f"Subject: {word}")
+    assert signers(mail.wire) == [own.domains[0]]
+
+
+def assert_converges(sender: Sender) -> None:
+    """The next run needs no help, and the one after it has nothing to do."""
+    first = run("ansible-playbook", "site.yml", "--limit", sender.name, deadline=DEADLINE)
+    assert first.returncode == 0, first.stdout + first.stderr
+    second = run("ansible-playbook", "site.yml", "--limit", sender.name, deadline=DEADLINE)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert recap(second.stdout)[sender.name] == (0, 0, 0), second.stdout
+
+
+@pytest.mark.parametrize(("sender", "step", "number"), points(), indirect=["sender"])
+def test_a_killed_run(sender: Sender, logins: tuple[Login, ...], step: str, number: int) -> None:
+    print(f"\nSEED={SEED}")
+    draw = random.Random(f"{SEED} {step} {number}")  # noqa: S311  # no secret: it is to be drawn again
+    kill(f"playbooks/{step}.yml", sender, CHANGES[step][number % 2], draw)
+    assert_bound_and_signing(sender, logins)
+    assert_converges(sender)
+
+
+# --- every step of a swap ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hook(sender: Sender) -> Iterator[str]:
+    """An interpreter on the host that counts the steps of a swap, and dies where it is told; its path."""
+    program = Path(__file__).with_name("sitecustomize.py").read_text()
+    wrapper = f'#!/bin/sh\nPYTHONPATH={HOOK} exec /usr/bin/python3 "$@"\n'
+    lab_api.root(sender.name, "sh", "-c", f"mkdir -p {HOOK}; cat > {HOOK}/sitecustomize.py", stdin=program)
+    lab_api.root(sender.name, "sh", "-c", f"cat > {HOOK}/python; chmod 755 {HOOK}/python", stdin=wrapper)
+    yield f"{HOOK}/python"
+    lab_api.root(sender.name, "rm", "-r", HOOK)
+
+
+def serve(sender: Sender, python: str, limit: int, when: int | None) -> tuple[int, list[str]]:
+    """Run serve.yml with a changed size limit, killed before event `when`; its exit code, and the events."""
+    told = f"echo {when} > {HOOK}/when" if when else f"rm -f {HOOK}/when"
+    lab_api.root(sender.name, "sh", "-c", f": > {HOOK}/events; {told}")
+    settings = {"sendyard_message_size_limit": limit, "ansible_python_interpreter": python}
+    done = run(
+        "ansible-playbook", "playbooks/serve.yml", "--limit", sender.name, "-e", json.dumps(settings), deadline=DEADLINE
+    )
+    return done.returncode, lab_api.root(sender.name, "cat", f"{HOOK}/events").stdout.splitlines()
+
+
+def test_killed_at_every_step_of_a_swap(sender: Sender, logins: tuple[Login, ...], hook: str) -> None:
+    code, steps = serve(sender, hook, 52428810, None)
+    assert code == 0
+    assert any("/etc/postfix/main.cf" in step for step in steps), steps
+    assert any("reload" in step for step in steps), steps
+    for number, step in enumerate(steps, 1):
+        code, seen = serve(sender, hook, 52428810 + number, number)
+        print(f"{sender.name}: killed before step {number} of {len(steps)}: {step}; exit code {code}")
+        assert code == 2, seen
+        assert_bound_and_signing(sender, logins)
+        code, _ = serve(sender, hook, 52428810 + number, None)
+        assert code == 0
+    assert_converges(sender)
