@@ -15,7 +15,7 @@ from lab_submission import Tunnels, session
 PORTS = (25, 587, 465, 2525)
 IN_A_SESSION = 8  # at the tenth error in a session Postfix begins to answer slowly
 
-# Said on the host itself by a user without rights; smtplib says what it is told. A line: place, sender, recipient, code.
+# Said on the host by a user without rights; smtplib says what it is told. A line: place, sender, recipient, code.
 LOCAL = """
 import json, smtplib, ssl, sys
 order = json.load(sys.stdin)
