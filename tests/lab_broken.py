@@ -31,4 +31,4 @@ def assert_caught(case: Break, tree: Path) -> None:
     assert "Traceback (most recent call last)" not in said
     one_line = " ".join(said.split())  # wherever the terminal's width broke it
     assert re.search(case.says, one_line), f"{case.says} is not said:\n{said[-4000:]}"
-    assert lab_state.changed(before, lab_state.everything(SENDERS)) == ""
+    assert not (moved := lab_state.changed(before, lab_state.everything(SENDERS))), moved

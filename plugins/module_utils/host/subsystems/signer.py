@@ -92,8 +92,13 @@ class Signer(Subsystem):
         load = "import sys; sys.path.insert(0, sys.argv[1]); import sendyard.gate"
         answer = run(["python3", "-B", "-I", "-c", load, stage.at(_PACKAGE)], deadline=30)
         if not answer.ok:
-            said = answer.said.splitlines()[-1].replace(str(stage.root), "")
-            raise ValidationError(f"The gate's program does not load: {said}. Is python3-milter installed?\n{_LEFT}")
+            trace = answer.said.replace(str(stage.root), "")
+            places = re.findall(r'File "(/[^"]+)", line (\d+)', trace)
+            where = "{} line {}: ".format(*places[-1]) if places else ""
+            said = trace.splitlines()[-1]
+            raise ValidationError(
+                f"The gate's program does not load: {where}{said}. Is python3-milter installed?\n{_LEFT}"
+            )
 
     @staticmethod
     def _check_units(stage: Stage) -> None:
