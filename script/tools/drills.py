@@ -48,10 +48,16 @@ class Drill:
 
 
 DRILLS = (
-    Drill("engine", 15, ON_CONTAINERS),
-    Drill("postfix", 10, ON_CONTAINERS),
+    Drill("engine", 20, ON_CONTAINERS),
+    Drill("postfix", 15, ON_CONTAINERS),
     Drill("probes", 10, ON_CONTAINERS),
-    Drill("signer", 15, ON_CONTAINERS),
+    Drill("signer", 20, ON_CONTAINERS),
+    Drill("door", 20),
+    Drill("daemons", 20),
+    Drill("surroundings", 20),
+    Drill("broken", 12),
+    Drill("killed", 30),
+    Drill("reruns", 20),
 )
 
 
