@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import session as smtp
 from drills.machines import FQDN, LOGINS, Sender
+from tls import start_tls_if_granted
 
 LOGIN = "app@acme.example"
 
@@ -47,7 +48,7 @@ def send(
         for step in (
             lambda: opened.banner,
             lambda: opened.ehlo("client.example"),
-            opened.start_tls,
+            lambda: start_tls_if_granted(opened),
             lambda: opened.ehlo("client.example"),
             lambda: opened.command(f"AUTH PLAIN {token}", shown="(a login)"),
             lambda: opened.command(f"MAIL FROM:<{envelope or author}>"),
