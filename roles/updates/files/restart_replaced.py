@@ -6,17 +6,21 @@
 Debian's packages restart the units they bring, and no others: a signer in a unit of our own would run OpenDKIM's old
 program for ever, and all of them an old OpenSSL. What a process has mapped and dpkg has replaced, the kernel calls
 "(deleted)".
+
+Postfix is reloaded when its list of map types was written: while postfix-lmdb is upgraded, Postfix runs without it,
+and a process that started then answers 451 for as long as it lives.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,6 +30,11 @@ PROC = Path("/proc")
 APT_LOCK = Path("/var/lib/dpkg/lock-frontend")  # held from the first package to the last
 RUN_LOCK = Path("/run/sendyard.lock")  # of Sendyard's runs: what one of them is about to restart is left to it
 INSTALLED = ("/usr/", "/lib")  # where packages put programs and libraries
+# What processes of a unit read when they start, and packages write when they come and go.
+READ_AT_START = {Path("/etc/postfix/dynamicmaps.cf"): "postfix.service"}
+SEEN = Path(
+    "/run/sendyard/restart-replaced.json"
+)  # how those were at the last look; gone with a boot, as processes are
 RESTART_SECONDS = 300
 _POLL = 1.0
 _GONE = " (deleted)"
@@ -96,13 +105,38 @@ def held(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def restart(units: Iterable[str]) -> int:
-    """Restart units that run, in the order that they ask of systemd; returns systemctl's exit code."""
-    return subprocess.run(["systemctl", "try-restart", *units], check=False, timeout=RESTART_SECONDS).returncode
+def stamps(paths: Iterable[Path]) -> dict[str, str]:
+    """What is another one as soon as somebody wrote a file, though its content is what it was."""
+    found = {}
+    for path in paths:
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found[str(path)] = f"{status.st_ino} {status.st_ctime_ns}"
+    return found
+
+
+def rewritten(read_at_start: Mapping[Path, str], before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """The units whose files were written between two looks (`stamps`), each with the file."""
+    return {unit: str(path) for path, unit in read_at_start.items() if now.get(str(path)) != before.get(str(path))}
+
+
+def remember(now: Mapping[str, str], seen: Path) -> None:
+    """Keep a look for the next one."""
+    seen.parent.mkdir(exist_ok=True)
+    fresh = seen.with_name(f".{seen.name}.new")
+    fresh.write_text(json.dumps(now))
+    fresh.replace(seen)
+
+
+def systemctl(verb: str, units: Iterable[str]) -> int:
+    """Have systemd do something to units that run, in the order that they ask of it; returns systemctl's exit code."""
+    return subprocess.run(["systemctl", verb, *units], check=False, timeout=RESTART_SECONDS).returncode
 
 
 def main() -> int:
     wanted = patterns(CONFIG.read_text())
+    # After a boot nothing is remembered: then this is what stood before apt came to an end.
+    before = json.loads(SEEN.read_text()) if SEEN.exists() else stamps(READ_AT_START)
     while locked(APT_LOCK):
         time.sleep(_POLL)
     with held(RUN_LOCK):
@@ -111,9 +145,21 @@ def main() -> int:
             print(
                 f"{unit}: not allowed to see what its processes have mapped; restart it after updates", file=sys.stderr
             )
+        now = stamps(READ_AT_START)
+        stale = {
+            unit: file
+            for unit, file in rewritten(READ_AT_START, before, now).items()
+            if unit not in units and any(fnmatch(unit, pattern) for pattern in wanted)
+        }
         for unit, file in sorted(units.items()):
             print(f"{unit} runs a {file} that was replaced; restarting it", flush=True)
-        return restart(sorted(units)) if units else 0
+        for unit, file in sorted(stale.items()):
+            print(f"{unit}: {file} was written since it started; reloading it", flush=True)
+        failed = systemctl("try-restart", sorted(units)) if units else 0
+        failed = (systemctl("try-reload-or-restart", sorted(stale)) if stale else 0) or failed
+        if not failed:
+            remember(now, SEEN)
+        return failed
 
 
 if __name__ == "__main__":

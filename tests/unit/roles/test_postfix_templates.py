@@ -375,3 +375,18 @@ def test_what_port_25_takes_leaves_room_for_submission(directory: Path) -> None:
     assert "smtp/inet/queue_minfree = 1073741824\n" in overrides
     assert "smtp/inet/message_size_limit = 2097152\n" in overrides
     assert overrides.count("/queue_minfree = ") == 1
+
+
+# What Debian's postfix.postinst and post-install of 3.7 look for, and append or edit where it is missing.
+LOOKED_FOR = (
+    *(r"^relay", r"^flush.*flush", r"trace.*bounce", r"^verify.*verify", r"^proxymap.*proxymap", r"^anvil.*anvil"),
+    *(r"^scache.*scache", r"^discard.*discard", r"^tlsmgr.*tlsmgr", r"^retry.*error", r"^proxywrite.*proxymap"),
+    *(r"^#*tlsproxy.*tlsproxy", r"^postlog", r"^cleanup\s+unix\s+n", r"^flush\s+unix\s+n", r"^pickup\s+unix"),
+)
+
+
+@pytest.mark.parametrize("version", ["3.7", "3.10"])
+def test_an_upgrade_of_debians_package_has_nothing_to_add(version: str) -> None:
+    files = rendered(version, postfix_addresses=[{"public": V4}], postfix_certificates=["ecdsa"])
+    master = files["/etc/postfix/master.cf"].content
+    assert [pattern for pattern in LOOKED_FOR if not re.search(pattern, master, re.MULTILINE)] == []

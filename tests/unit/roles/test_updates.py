@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import itertools
+import json
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -131,3 +133,20 @@ def test_it_sees_that_apt_is_at_work_without_standing_in_its_way(tmp_path: Path)
     assert not program.locked(lock)
     with lock.open("w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_file_that_was_written_again_asks_for_a_reload(tmp_path: Path) -> None:
+    path = tmp_path / "dynamicmaps.cf"
+    files = {path: "postfix.service"}
+    looks = [program.stamps(files)]
+    for number, content in enumerate(("lmdb\n", "lmdb\n", None)):
+        if path.exists():
+            path.rename(tmp_path / f"old-{number}")  # so that its inode is not used again
+        if content:
+            path.write_text(content)
+        looks.append(program.stamps(files))
+    program.remember(looks[1], tmp_path / "run/seen.json")
+    assert json.loads((tmp_path / "run/seen.json").read_text()) == looks[1]
+    told = {"postfix.service": str(path)}
+    assert [program.rewritten(files, before, now) for before, now in itertools.pairwise(looks)] == [told] * 3
+    assert program.rewritten(files, looks[2], looks[2]) == {}
