@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SENDERS = ("mx-trixie", "mx-bookworm")
@@ -31,5 +31,5 @@ class Login:
     """One client of the lab, allowed on every sender."""
 
     username: str
-    password: str
+    password: str = field(repr=False)  # a failed test shows what it was given
     domains: tuple[str, ...]
