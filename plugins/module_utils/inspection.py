@@ -29,21 +29,32 @@ OUR_PORTS = (25, 80, 465, 587, 2525)
 OUR_PROCESSES = ("master", "certbot")  # Postfix listens by master; certbot does while it renews
 OURS = "Sendyard"  # stands in the first line of every file that we write
 SECONDS_TO_CONNECT = 8
+CONTROLLERS = Path("/etc/sendyard/guard-controllers.conf")  # written by role guard, an address a line
+CONTROLLERS_KEPT = 32
 
 
-def inspect(*, addresses: Sequence[str], packages: Iterable[str], port25_targets: Sequence[str]) -> dict[str, Any]:
+def inspect(
+    *,
+    addresses: Sequence[str],
+    packages: Iterable[str],
+    port25_targets: Sequence[str],
+    controller_addresses: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return what the host is, holds and reaches.
 
     Args:
         addresses: the addresses that the host should hold, as text.
         packages: Debian packages that the run will need.
         port25_targets: mail hosts whose port 25 is tried; one that answers is enough.
+        controller_addresses: those that the controller would come from, as it knows them itself.
 
     Keys of the result: release (version id), codename, init, addresses_missing, packages_missing, occupied
     ({port: process}), main_cf ("absent", "ours" or "foreign"), port25 ("open", "blocked" or "not tried"),
-    ssh_ports, domains_digest ("" where there is no table).
+    ssh_ports, controllers (the addresses of all controllers, see `controllers`), domains_digest ("" where there is no
+    table).
     """
     release = os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
+    sessions = list(ssh_sessions())
     held = {ipaddress.ip_address(address) for address in held_addresses()}
     return {
         "distribution": release.get("ID", ""),
@@ -58,7 +69,8 @@ def inspect(*, addresses: Sequence[str], packages: Iterable[str], port25_targets
         },
         "main_cf": main_cf(Path("/etc/postfix/main.cf")),
         "port25": port25(port25_targets),
-        "ssh_ports": ssh_ports(),
+        "ssh_ports": ssh_ports(sessions),
+        "controllers": controllers([*(client for client, _ in sessions), *controller_addresses]),
         "domains_digest": hashlib.sha256(TABLE.read_bytes()).hexdigest() if TABLE.exists() else "",
     }
 
@@ -150,10 +162,8 @@ def _answers(targets: Sequence[str], user: int | None) -> bool:
     return False
 
 
-def ssh_ports() -> list[int]:
-    """Return the ports by which the host is reached over SSH: those sshd listens on and the one of this session."""
-    # On loopback sshd listens for what its clients forward.
-    ports = {listener.port for listener in listeners() if listener.process == "sshd" and not listener.loopback}
+def ssh_sessions() -> Iterator[tuple[str, int]]:
+    """Yield the client's address and the server's port of the SSH session that this runs in, if any."""
     pid = os.getpid()
     while pid > 1:  # sudo drops SSH_CONNECTION, so look for it in the processes above
         try:
@@ -163,8 +173,32 @@ def ssh_ports() -> list[int]:
             break
         for entry in environment:
             if entry.startswith(b"SSH_CONNECTION="):
-                ports.add(int(entry.split()[-1]))
-    return sorted(ports)
+                words = entry.partition(b"=")[2].decode().split()
+                yield words[0], int(words[-1])
+
+
+def ssh_ports(sessions: Iterable[tuple[str, int]]) -> list[int]:
+    """Return the ports by which the host is reached over SSH: those sshd listens on and those of `sessions`."""
+    # On loopback sshd listens for what its clients forward.
+    ports = {listener.port for listener in listeners() if listener.process == "sshd" and not listener.loopback}
+    return sorted(ports | {port for _, port in sessions})
+
+
+def controllers(now: Iterable[str], kept: Path = CONTROLLERS) -> list[str]:
+    """Return the addresses of the controllers known so far and of the one that is at `now`, the newest last.
+
+    Single ones, also of IPv6: others may share the network, and each run brings its own. Only the newest are kept: a
+    controller in a cloud has another address each time.
+    """
+    known = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
+    addresses = [line for line in known if line and not line.startswith("#")]
+    for text in now:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        if not (address.is_loopback or address.is_link_local or address.is_unspecified):
+            addresses.append(str(address))
+    return list(dict.fromkeys(addresses))[-CONTROLLERS_KEPT:]
 
 
 def _output(argv: list[str]) -> str:

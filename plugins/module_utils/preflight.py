@@ -54,6 +54,13 @@ def _is_positive(value: Any) -> bool:
     return int(value) > 0
 
 
+def _is_network(value: Any) -> bool:
+    try:
+        return ipaddress.ip_network(str(value)).prefixlen > 0
+    except ValueError:
+        return False
+
+
 def _is_limit(value: Any) -> bool:
     return int(value) >= 0
 
@@ -93,6 +100,10 @@ VALUES: Mapping[str, Rule] = {
     "log_retention_days": _NUMBER,
     "log_max_size": _SIZE,
     "prove_recipient": _MAIL,
+    **dict.fromkeys(("guard_failures", "guard_window", "guard_block", "guard_login_networks"), _NUMBER),
+    "guard_login_window": _NUMBER,
+    "guard_prefix4": (_matches(r"[1-9]|[12]\d|3[0-2]"), "is no length of an IPv4 network (1 to 32)"),
+    "guard_prefix6": (_matches(r"[1-9]|[1-9]\d|1[01]\d|12[0-8]"), "is no length of an IPv6 network (1 to 128)"),
     "login_hourly_limit": _LIMIT,
     "login_daily_limit": _LIMIT,
     "domain_hourly_limit": _LIMIT,
@@ -100,6 +111,10 @@ VALUES: Mapping[str, Rule] = {
 }
 ELEMENTS: Mapping[str, Rule] = {  # of lists
     "publish_resolver": _ADDRESS,
+    "guard_allow": (
+        _is_network,
+        "is no address or network such as 198.51.100.0/24 (0.0.0.0/0: set sendyard_guard to false)",
+    ),
     "firewall_extra_tcp_ports": (_is_port, "is no TCP port (1 to 65535)"),
     "resolver_root_hints": (_is_root_hint, 'is no "name address" such as "a.root.example. 192.0.2.1"'),
 }

@@ -28,6 +28,11 @@ options:
     type: list
     elements: str
     default: []
+  controller_addresses:
+    description: The addresses that the controller would come from. The action plugin finds them.
+    type: list
+    elements: str
+    default: []
   faults:
     description: What M(sendyard.mail.inventory_check) found, told where the host cannot be inspected.
     type: list
@@ -69,11 +74,14 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "required": True},
             "packages": {"type": "list", "elements": "str", "required": True},
             "port25_targets": {"type": "list", "elements": "str", "default": []},
+            "controller_addresses": {"type": "list", "elements": "str", "default": []},  # from the action plugin
             "faults": {"type": "list", "elements": "str", "default": []},  # for the action plugin
         },
         supports_check_mode=True,
     )
-    found = inspect(**{name: module.params[name] for name in ("addresses", "packages", "port25_targets")})
+    found = inspect(
+        **{name: module.params[name] for name in ("addresses", "packages", "port25_targets", "controller_addresses")}
+    )
     known = RELEASES.get(found["release"], {}) if found["distribution"] == "debian" else {}
     module.exit_json(changed=False, epoch=time.time(), ansible_facts={"sendyard": {**found, **known}})
 

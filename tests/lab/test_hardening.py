@@ -11,7 +11,10 @@ import lab_api
 from lab_hosts import Sender
 
 EXPOSURE = 3.0  # of 10, by systemd-analyze security
-AMONG = {f"sendyard-{name}" for name in ("firewall", "gate", "opendkim", "postfix-housekeeping", "resolv", "restart")}
+AMONG = {
+    f"sendyard-{name}"
+    for name in ("firewall", "gate", "guard", "opendkim", "postfix-housekeeping", "resolv", "restart")
+}
 ONESHOTS = ("sendyard-postfix-housekeeping", "sendyard-resolv", "sendyard-restart")
 DEBIANS = ("dovecot", "postfix", "postfix@-", "unbound", "certbot")
 # Of every process: its unit, its name, and the soft and the hard limit of a core dump's size.

@@ -290,9 +290,40 @@ def test_missing_packages_are_found() -> None:
 
 
 def test_the_ssh_port_of_this_session_is_found() -> None:
-    look = f"from {inspection.__name__} import ssh_ports; print(ssh_ports())"
+    look = f"from {inspection.__name__} import *; print(list(ssh_sessions()), ssh_ports(ssh_sessions()))"
     without = {"PATH": os.environ["PATH"], "PYTHONPATH": "collections"}  # as sudo leaves it
     script = f"import subprocess as s, sys; s.run([sys.executable, '-c', {look!r}], env={without!r}, check=True)"
     session = os.environ | {"SSH_CONNECTION": "198.51.100.9 50000 198.51.100.1 2222"}
     done = subprocess.run([sys.executable, "-c", script], env=session, capture_output=True, text=True, check=True)
-    assert "2222" in done.stdout
+    assert done.stdout.startswith("[('198.51.100.9', 2222)] ")
+    assert "2222" in done.stdout.partition("]")[2]
+
+
+def test_controllers_are_remembered_each_once_and_not_without_end(tmp_path: Path) -> None:
+    kept = tmp_path / "controllers.conf"
+    assert inspection.controllers(["198.51.100.9", "2001:db8:1:2:3::9", "127.0.0.1", "fe80::1%eth0"], kept) == [
+        "198.51.100.9", "2001:db8:1:2:3::9",
+    ]  # fmt: skip
+    kept.write_text("# Written by Sendyard\n198.51.100.9\n203.0.113.1\n")
+    assert inspection.controllers(["198.51.100.9"], kept) == ["198.51.100.9", "203.0.113.1"]
+    assert inspection.controllers(["::ffff:203.0.113.2"], kept)[-1] == "203.0.113.2"
+    kept.write_text("".join(f"10.0.0.{number}\n" for number in range(100)))
+    found = inspection.controllers(["198.51.100.9"], kept)
+    assert len(found) == inspection.CONTROLLERS_KEPT
+    assert found[-2:] == ["10.0.0.99", "198.51.100.9"]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("guard_allow", ["198.51.100.1", "2001:db8::/48"], ["0.0.0.0/0", "::/0", "mta1", "198.51.100.1/24"]),
+        ("guard_prefix4", [1, 9, 24, 32], [0, 33]),
+        ("guard_prefix6", [1, 48, 64, 99, 110, 128], [0, 129, 200]),
+        ("guard_failures", [1], [0, -1]),
+        ("login_hourly_limit", [0, 5], [-1]),
+    ],
+)
+def test_settings_of_guard_and_limits(name: str, good: list[Any], bad: list[Any]) -> None:
+    for value in (*good, *bad):
+        said = [value] if name == "guard_allow" else value
+        assert len(list(setting_faults({name: said}))) == (value in bad), value

@@ -16,7 +16,7 @@ from lab_hosts import Login, Sender
 
 SUBMISSION = (587, 2525)  # with STARTTLS
 LISTENED_BY_THE_WORLD = {22, 25, 465, 587, 2525}
-UNITS = ("dovecot", "sendyard-firewall", "sendyard-gate", "sendyard-opendkim", "unbound")
+UNITS = ("dovecot", "sendyard-firewall", "sendyard-gate", "sendyard-guard", "sendyard-opendkim", "unbound")
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from .auth import Auth
 from .base import Subsystem
 from .firewall import Firewall
+from .guard import Guard
 from .postfix import Postfix
 from .resolver import Resolver
 from .signer import Signer
 from .updates import Updates
 
 SUBSYSTEMS: dict[str, type[Subsystem]] = {
-    kind.name: kind for kind in (Auth, Firewall, Postfix, Resolver, Signer, Updates)
+    kind.name: kind for kind in (Auth, Firewall, Guard, Postfix, Resolver, Signer, Updates)
 }
