@@ -58,6 +58,8 @@ DRILLS = (
     Drill("broken", 12),
     Drill("killed", 30),
     Drill("reruns", 20),
+    Drill("guard", 20),
+    Drill("upgrade", 20),
 )
 
 
