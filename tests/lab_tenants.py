@@ -94,6 +94,24 @@ class Tenant:
             wrong += [f"{name}: {fault}" for fault in misreadings(mail, taken)]
         return wrong
 
+    def taken_faults(self, place: Place, contents: Sequence[bytes]) -> tuple[int, list[str]]:
+        """Offer messages of which nobody knows what must become; how many were taken, and what is wrong with those."""
+        run = lab_api.token()
+        named = {f"{run}-{number:04d}@sink.rx.example": content for number, content in enumerate(contents)}
+        replies: dict[str, smtp.Reply] = {}
+        for start in range(0, len(contents), IN_A_SESSION):
+            with logged_in(self.sender, self.login, place.port, family=place.family, through=self.stranger) as opened:
+                for recipient in list(named)[start : start + IN_A_SESSION]:
+                    attempt = Attempt("", "refuse", f"MAIL FROM:<{LOGIN}>", named[recipient])
+                    replies[recipient] = offer(opened, attempt, recipient)
+        wrong = [
+            f"{named[one]!r}: {reply}" for one, reply in replies.items() if not (reply.positive or reply.permanent)
+        ]
+        taken = {recipient for recipient, reply in replies.items() if reply.positive}
+        for recipient, mail in arrivals(self.sender, run, taken):
+            wrong += [f"{named.get(recipient, recipient)!r}: {fault}" for fault in misreadings(mail, taken)]
+        return len(taken), wrong
+
     def smuggling_faults(self, attempts: Iterable[tuple[Place, bytes, bool]]) -> list[str]:
         """Smuggle behind each of these ends, by BDAT where it says so; what came of it that must not, a line each."""
         run = lab_api.token()

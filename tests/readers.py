@@ -23,7 +23,7 @@ def author_domains(content: bytes) -> set[str]:
     plain = email.message_from_bytes(content, policy=email.policy.compat32)
     for value in plain.get_all("from", []):
         found |= _domains(str(value))
-        found |= _domains(str(email.header.make_header(email.header.decode_header(value)))) - {""}
+        found |= _domains(_decoded(str(value))) - {""}
     modern = email.message_from_bytes(content, policy=email.policy.default)
     for field in modern.get_all("from", []):
         found.update(address.domain.lower() for address in field.addresses)
@@ -32,6 +32,17 @@ def author_domains(content: bytes) -> set[str]:
         for line in {*fields[:1], *fields[-1:]}:
             found |= _domains(line.decode(errors="replace"))
     return found
+
+
+def _decoded(value: str) -> str:
+    """`value` with its encoded words read as well as can be."""
+    parts = []
+    for part, charset in email.header.decode_header(value):
+        try:
+            parts.append(part if isinstance(part, str) else part.decode(charset or "ascii", errors="replace"))
+        except LookupError:
+            parts.append(part.decode("ascii", errors="replace"))
+    return "".join(parts)
 
 
 def _from_lines(lines: list[bytes]) -> list[bytes]:

@@ -65,6 +65,12 @@ LONG_LINE = b"X-Filler: " + b"z" * 1100 + b"\r\n"
 HUGE = b"X-Filler: x" + b"\r\n " + b"\r\n ".join([b"h" * 900] * 122) + b"\r\n"  # 110 KB
 LARGE = b"".join(b"X-Filler-%d: %s\r\n" % (number, b"y" * 900) for number in range(80))  # 73 KB
 
+
+def _signature(tags: str) -> bytes:
+    """A signature that is brought along, above an own From field."""
+    return f"DKIM-Signature: v=1; a=rsa-sha256; h=From; {tags}\r\n".encode() + GOOD
+
+
 CASES = (
     # --- what an honest client sends
     Case("plain address", GOOD, ACCEPT),
@@ -302,6 +308,21 @@ CASES = (
         b"DKIM-Signature: v=1; a=rsa-sha256; d=globex.example; s=x; h=From; bh=AA==; b=AA==\r\n" + BAD,
         REFUSE,
     ),
+    # OpenDKIM reads such a field when it signs, too, and by default signs nothing where it cannot.
+    Case(
+        "a signature whose domain is none", _signature("d=globex.exam=40ple; s=x; bh=AA==; b=AA=="), REFUSE, wire=True
+    ),
+    Case("a signature with a tag that is none", _signature("d=acme.example; s=x;; bh=AA==; b=AA=="), REFUSE, wire=True),
+    Case("a signature of nothing", _signature(""), REFUSE, wire=True),
+    Case("an empty signature", b"DKIM-Signature:\r\n" + GOOD, REFUSE, wire=True),
+    Case("a signature that is text", b"DKIM-Signature: hello\r\n" + GOOD, REFUSE, wire=True),
+    Case("a signature without values", b"DKIM-Signature: v=; a=; d=; s=; h=; bh=; b=\r\n" + GOOD, ACCEPT),
+    Case("a signature given twice a tag", _signature("d=acme.example; d=globex.example; s=x; b=AA=="), ACCEPT),
+    Case("a signature with 8-bit text", _signature("d=acm\u00e9.example; s=x; bh=AA==; b=AA=="), REFUSE, wire=True),
+    Case(
+        "a signature of a later version", b"DKIM-Signature: v=2; a=x; d=acme.example; s=x\r\n" + GOOD, REFUSE, wire=True
+    ),
+    Case("a folded signature that breaks off", _signature("d=acme.example; s=x;\r\n bh=AA=="), REFUSE, wire=True),
     Case("a judgement in the receiver's name", FORGED_RESULTS + GOOD, ACCEPT),
     # --- what is a header within the message
     Case(
