@@ -253,7 +253,26 @@ def breaches(
         lines.append(
             _milters_differ("main.cf: non_smtpd_milters", found.values.get("non_smtpd_milters", ""), non_smtpd_milters)
         )
+    for service in found.services:
+        rules = _host_rules(found, service, non_smtpd_milters)
+        lines += [f"master.cf line {service.line}: {service.name}: {rule}" for rule in rules]
     return lines
+
+
+def _host_rules(found: Inspected, service: Service, milters: Sequence[str]) -> Iterator[str]:
+    """What holds where mail of the host itself passes, which no listener has seen."""
+    if service.command == "pickup" and "no_milters" in split_list(found.effective(service, "receive_override_options")):
+        yield "receive_override_options = no_milters; gate and signer must see every message"
+    if service.command != "cleanup":
+        return
+    own = found.overrides.get(service.label, {}).get("non_smtpd_milters")
+    if own is not None and split_list(own) != list(milters):
+        yield _milters_differ("non_smtpd_milters", own, milters)
+    default = found.overrides.get(service.label, {}).get("milter_default_action")
+    if default not in (None, "tempfail", "reject"):
+        yield f"milter_default_action = {default}; it must be tempfail or reject"
+    # They would look at what the milters add, the signature, and could take it away.
+    yield from _equals(found, service, "milter_header_checks", "")
 
 
 def _milters_differ(what: str, value: str, wanted: Sequence[str]) -> str:

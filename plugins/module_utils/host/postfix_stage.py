@@ -5,7 +5,7 @@
 
 Measured: a misspelt restriction passes `postconf` and `postfix check` and answers clients with "451 Server
 configuration error". The instance has its own queue and data directories, listens on high ports of 127.0.0.1, and
-reaches the live milters and Dovecot by links. It sends nothing: no session of the probe goes as far as DATA.
+reaches the live milters and Dovecot by links. It sends nothing: gate and signer refuse the probe's messages.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from .files import FileSpec
 
 PROBE_LOGINS = Path("/run/sendyard/probe-logins")  # the second passdb of the auth role's dovecot.conf
 _PREFIX = "probe-"
+KEYLESS = "no-key.invalid"  # a domain that no signer has a key for (RFC 2606): what a login of it sends goes nowhere
 _MARK = ":::host_config::"  # the fields after the password, which Dovecot does not look at: whose line it is
 
 
@@ -32,13 +33,13 @@ class Login:
 
 @contextmanager
 def temporary_login(fqdn: str, *, path: Path = PROBE_LOGINS, group: str = "dovecot") -> Iterator[Login]:
-    """A login of the host's own domain for the body; its line is gone afterwards. The caller holds the host's lock.
+    """A login of KEYLESS on host `fqdn` for the body; its line is gone afterwards. The caller holds the host's lock.
 
     What a killed run left has a password that nobody knows; it goes when the next login is made, or with a reboot.
     Lines that others wrote stay.
     """
     prefix = f"{_PREFIX}{secrets.token_hex(8)}"
-    login = Login(f"{prefix}={fqdn}@{fqdn}", f"{prefix}@{fqdn}", generate_token())
+    login = Login(f"{prefix}={KEYLESS}@{fqdn}", f"{prefix}@{KEYLESS}", generate_token())
     _rewrite(path, group, f"{login.username}:{hash_token(login.password)}{_MARK}\n")
     try:
         yield login

@@ -167,8 +167,42 @@ def _submission(session: _Session, expected: Expectation, implicit: bool) -> Non
     session.login(login, login.password, "235", why="it is right; does dovecot.conf name /run/sendyard/probe-logins?")
     _sender(session, "", expected, "5", why="a login may not use the null sender")
     _sender(session, f"not-owned@{expected.fqdn}", expected, "553 5.7.1", why="the login does not own that sender")
-    if expected.staged:
-        _sender(session, login.sender, expected, "250", why="the login owns that sender, and the recipient is ours")
+    # Two canaries that go nowhere: a listener without the gate takes the first one, one without the signer the second.
+    _author(
+        session, f"not-owned@{expected.fqdn}", expected, "550", why="the gate lets a login write its own From: only"
+    )
+    _author(session, login.sender, expected, "451", why="the signer lets nothing pass that it has no key for")
+
+
+def _author(session: _Session, author: str, expected: Expectation, *codes: str, why: str) -> None:
+    """A message of the login's with From: `author`, to the host itself; the reply to it must begin with a code."""
+    session.expect(f"MAIL FROM:<{expected.login.sender}>", "250", why="the login owns that sender")
+    session.expect(f"RCPT TO:<{expected.recipient}>", "250", why="this is an address of this host")
+    session.expect("DATA", "354", why="sender and recipient were accepted")
+    session.smtp.send(_canary(author, expected))
+    reply = _text(*session.smtp.getreply())
+    session.say("RSET")
+    if not reply.startswith(codes):
+        raise ProbeError(
+            f"{session.name}: a message with From: {author} was answered with {reply}; {' or '.join(codes)} was "
+            f"expected: {why}."
+        )
+
+
+def _canary(author: str, expected: Expectation) -> bytes:
+    """A whole message with its end, which a person who finds it understands."""
+    lines = (
+        f"From: {author}",
+        f"To: {expected.recipient}",
+        "Subject: Sendyard probe",
+        "Date: Thu, 01 Jan 1970 00:00:00 +0000",
+        f"Message-ID: <probe@{expected.fqdn}>",
+        "",
+        "This message tried whether gate and signer stand behind a port of this server. That it was taken is a fault.",
+        ".",
+        "",
+    )
+    return "\r\n".join(lines).encode()
 
 
 def _sender(session: _Session, sender: str, expected: Expectation, *codes: str, why: str) -> None:

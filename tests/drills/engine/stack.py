@@ -88,6 +88,10 @@ MASTER = _SERVICES + "".join(
     )
 )
 
+OWNERS = rf"""/^[^@]+@acme\.example$/ app@acme.example
+/^(probe-[0-9a-f]{{16,64}})@([a-z0-9.-]+)$/ $1=$2@{FQDN}
+"""
+
 
 def _file(path: str, content: str, **options: str) -> dict[str, Any]:
     return {"path": path, "content": content, **options}
@@ -102,7 +106,7 @@ def postfix(
         "files": [
             _file("/etc/postfix/main.cf", main),
             _file("/etc/postfix/master.cf", master),
-            _file("/etc/postfix/owners.pcre", r"/^[^@]+@acme\.example$/ app@acme.example" "\n"),
+            _file("/etc/postfix/owners.pcre", OWNERS),
             _file("/etc/postfix/aliases", "postmaster: root\nroot: /dev/null\n"),
             *(_file(path, content) for path, content in extra),
         ],

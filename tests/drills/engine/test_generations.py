@@ -162,6 +162,26 @@ REFUSED_MASTER = {
     "a listener that nobody declared": (added("26 inet n - y - - smtpd"), str, "26 answers SMTP and is not among"),
     "a cleanup service that is missing": (
         replaced("subcleanup unix n - y - 0 cleanup\n", ""), str, "cleanup_service_name = subcleanup, and master.cf"),
+    "a signer that may be absent on one port": (
+        replaced("2525 inet n - y - - smtpd\n", "2525 inet n - y - - smtpd\n  -o milter_default_action=accept\n"),
+        str, "2525 (port 2525): milter_default_action = accept; it must be tempfail or reject"),
+    "a port whose mail passes no milter": (
+        replaced("submissions inet n - y - - smtpd\n",
+                 "submissions inet n - y - - smtpd\n  -o receive_override_options=no_milters\n"),
+        str, "submissions (port 465): receive_override_options = no_milters"),
+    "a port whose mail comes back by another way": (
+        replaced("2525 inet n - y - - smtpd\n", "2525 inet n - y - - smtpd\n  -o content_filter=smtp:127.0.0.1:26\n"),
+        str, "2525 (port 2525): content_filter = smtp:127.0.0.1:26"),
+    "a second listener on a port": (
+        added("127.0.0.2:587 inet n - y - - smtpd"), str, "127.0.0.2:587/inet (smtpd) is not among the listeners"),
+    "an entrance by QMQP": (added("628 inet n - n - - qmqpd"), str, "628/inet (qmqpd) is not among the listeners"),
+    "local mail that passes no milter": (
+        replaced("pickup unix n - y 60 1 pickup\n",
+                 "pickup unix n - y 60 1 pickup\n  -o receive_override_options=no_milters\n"),
+        str, "pickup: receive_override_options = no_milters"),
+    "local mail with milters of its own": (
+        replaced("\ncleanup unix n - y - 0 cleanup\n", "\ncleanup unix n - y - 0 cleanup\n  -o non_smtpd_milters=\n"),
+        str, "cleanup: non_smtpd_milters = (nothing)"),
     "a line that is none": (added("nonsense line"), str, "has 2 fields; a service has eight"),
 }  # fmt: skip
 
@@ -188,6 +208,18 @@ def test_postfix_never_serves_with(live: Stack, case: str) -> None:
     for change in changes:
         master = change(master)
     assert_refused(live, stack.postfix(master=master), str(message))
+
+
+@pytest.mark.parametrize(("missing", "message"), [
+    (0, "a message with From: not-owned@mx1.yard.example was answered with 4"),
+    (1, "@no-key.invalid was answered with 250"),
+])  # fmt: skip
+def test_what_is_declared_without_gate_or_signer_never_serves(live: Stack, missing: int, message: str) -> None:
+    """Its master.cf is as declared, so that nothing but the canaries sees it."""
+    milters = [milter for number, milter in enumerate(stack.MILTERS) if number != missing]
+    main = MAIN.replace(", ".join(stack.MILTERS), milters[0])
+    master = MASTER.replace(",".join(stack.MILTERS), milters[0])
+    assert_refused(live, stack.postfix(main, master, milters=milters), message)
 
 
 def test_a_map_that_does_not_parse_never_becomes_live(live: Stack) -> None:

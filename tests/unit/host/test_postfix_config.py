@@ -251,6 +251,23 @@ def test_no_other_way_in_is_left(line: str) -> None:
     assert found.endswith("is not among the listeners of this host")
 
 
+@pytest.mark.parametrize(
+    ("service", "name", "value"),
+    [
+        ("pickup/unix", "receive_override_options", "no_milters"),
+        ("subcleanup/unix", "non_smtpd_milters", "unix:opendkim/opendkim.sock"),
+        ("subcleanup/unix", "non_smtpd_milters", ""),
+        ("subcleanup/unix", "milter_default_action", "accept"),
+        ("subcleanup/unix", "milter_header_checks", "pcre:/etc/postfix/without_signature.pcre"),
+    ],
+)
+def test_what_the_host_itself_sends_passes_the_milters(service: str, name: str, value: str) -> None:
+    services = tuple(config.parse_master(f"{_SERVICES}pickup unix n - y 60 1 pickup\n"))
+    overrides = {**sound().overrides, service: {name: value}}
+    [found] = breaches(replace(sound(), services=services, overrides=overrides))
+    assert f": {service.partition('/')[0]}: {name} = " in found
+
+
 # --- the staged instance and the swap -------------------------------------------------------------------------------
 
 

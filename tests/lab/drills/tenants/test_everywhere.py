@@ -19,7 +19,7 @@ from lab_submission import logged_in, submit
 from lab_tenants import FOREIGN, PLACES, Attempt, Place, Tenant
 
 SEED = "SENDYARD_FUZZ_SEED"  # in the environment: the seed of a run that is to be had again
-MUTATIONS = 2500
+MUTATIONS = 1000
 
 everywhere = pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place.port}-ipv{place.family}")
 
