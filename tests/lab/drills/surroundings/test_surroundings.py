@@ -19,7 +19,7 @@ from lab_faults import AUTH, GATE, SIGNER, postfix
 from lab_hosts import Login, Sender
 from lab_stream import stream
 from lab_submission import logged_in, signers, submit
-from tls import Authority
+from tls import Authority, make_key
 
 QUEUE = "/var/spool/postfix"
 HEALED = 180.0
@@ -94,12 +94,13 @@ def small_queue_disk(sender: Sender, megabytes: int = 160) -> Iterator[None]:
 
 @contextmanager
 def filled(sender: Sender, *, spare: int) -> Iterator[None]:
-    """A queue disk with `spare` megabytes left."""
-    fill = f"head -c $(( $(df --output=avail -B1 {QUEUE} | tail -1) - {spare} * 1048576 )) /dev/zero > {QUEUE}/filler"
-    lab_api.root(sender.name, "sh", "-c", f"{fill}; df --output=avail -B1M {QUEUE} | tail -1")
+    """A queue disk with `spare` megabytes left; 0 is not a byte."""
+    room = f"$(( $(df --output=avail -B1 {QUEUE} | tail -1) - {spare} * 1048576 ))"
+    fill = f"head -c {room} /dev/zero > {QUEUE}/filler" if spare else f"cat /dev/zero > {QUEUE}/filler"
+    lab_api.root(sender.name, "sh", "-c", fill, check=False)
     try:
-        left = int(lab_api.root(sender.name, "sh", "-c", f"df --output=avail -B1M {QUEUE} | tail -1").stdout)
-        assert left <= spare
+        left = int(lab_api.root(sender.name, "sh", "-c", f"df --output=avail -B1 {QUEUE} | tail -1").stdout)
+        assert left <= spare * 1048576
         yield
     finally:
         lab_api.root(sender.name, "rm", f"{QUEUE}/filler")
@@ -134,6 +135,11 @@ def _zone(change: str) -> None:
                 getattr(update, change)(*((name, 10, kind, data) if change == "replace" else (name, kind)))
 
     assert lab_api.update("yard.example.", publish) == "NOERROR"
+    lab_api.until(
+        lambda: all(bool(lab_api.ask(server, f"{habit}.bad.yard.example", "MX")) == (change == "replace")
+                    for server in ("ns1", "ns2") for habit in HABITS),
+        what="both name servers to say so",
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -217,20 +223,23 @@ def _certificate_fault(sender: Sender, port: int) -> str:
 def test_an_expired_certificate_stops_clients_and_a_renewal_serves_them_again(
     sender: Sender, logins: tuple[Login, ...], tmp_path: Path
 ) -> None:
-    places = [f"/etc/sendyard/tls/{kind}.pem" for kind in ("ecdsa", "rsa")]
-    authority = Authority(tmp_path)
-    expired = authority.issue(sender.fqdn, days=-1)
     ports = (25, 587, 465, 2525)
+    authority = Authority(tmp_path)
     with stream(sender, logins) as running:
-        for place in places:
+        for kind in ("ecdsa", "rsa"):
+            expired = authority.issue(sender.fqdn, key=make_key(kind), days=-1)
+            place = f"/etc/sendyard/tls/{kind}.pem"
             lab_api.root(sender.name, "sh", "-c", f"cat > {place}", stdin=expired.key + expired.certificate)
-        lab_api.root(sender.name, "systemctl", "reload", "postfix")
-        lab_api.until(lambda: all(_certificate_fault(sender, port) for port in ports), what="the expired certificate")
-        during = running.hold()
-        assert not [attempt for attempt in during if attempt.accepted], "a client sent its password all the same"
-        lab_api.root(
-            sender.name, "certbot", "renew", "--force-renewal", "--no-random-sleep-on-renew", "-q", deadline=240
-        )
+        try:
+            lab_api.root(sender.name, "systemctl", "reload", "postfix")
+            lab_api.until(
+                lambda: all(_certificate_fault(sender, port) for port in ports), what="the expired certificate"
+            )
+            during = running.hold()
+            assert not [attempt for attempt in during if attempt.accepted], "a client sent its password all the same"
+        finally:
+            renew = ("certbot", "renew", "--force-renewal", "--no-random-sleep-on-renew", "-q")
+            lab_api.root(sender.name, *renew, deadline=240)
         lab_api.until(lambda: not any(_certificate_fault(sender, port) for port in ports), what="the new certificate")
         running.wait_for(20, deadline=HEALED)
         fate = running.fate()
