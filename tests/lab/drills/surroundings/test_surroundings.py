@@ -96,7 +96,11 @@ def small_queue_disk(sender: Sender, megabytes: int = 160) -> Iterator[None]:
 def filled(sender: Sender, *, spare: int) -> Iterator[None]:
     """A queue disk with `spare` megabytes left; 0 is not a byte."""
     room = f"$(( $(df --output=avail -B1 {QUEUE} | tail -1) - {spare} * 1048576 ))"
-    fill = f"head -c {room} /dev/zero > {QUEUE}/filler" if spare else f"cat /dev/zero > {QUEUE}/filler"
+    fill = (
+        f"head -c {room} /dev/zero > {QUEUE}/filler"
+        if spare
+        else f"for _ in 1 2 3; do cat /dev/zero >> {QUEUE}/filler; done"
+    )
     lab_api.root(sender.name, "sh", "-c", fill, check=False)
     try:
         left = int(lab_api.root(sender.name, "sh", "-c", f"df --output=avail -B1 {QUEUE} | tail -1").stdout)
