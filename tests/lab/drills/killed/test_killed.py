@@ -7,6 +7,7 @@ The points are drawn anew each time; SEED in the environment draws the same ones
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import lab_api
@@ -52,32 +54,38 @@ def kill(playbook: str, sender: Sender, settings: dict[str, object], draw: rando
     """Run a playbook and kill its controller while a module runs on the host, at a task of `draw`; half of the times
     what runs on the host is killed too. Prints the task that was hit.
     """
+    last, both = _tasks(playbook, sender), draw.random() < 0.5
+    hit = ""
+    while not hit:  # behind the last tasks, which may be skipped, no module runs: then an earlier one is drawn
+        last = draw.randrange(1, last)
+        hit = _kill_behind(last, playbook, sender, settings, draw.uniform(0.0, 0.4), both=both)
+    print(
+        f'{playbook} on {sender.name}: controller {"and module " if both else ""}killed in "{hit}" (behind task {last})'
+    )
+
+
+def _kill_behind(
+    last: int, playbook: str, sender: Sender, settings: dict[str, object], after: float, *, both: bool
+) -> str:
+    """Kill a run `after` seconds of the first module that runs when task `last` has begun; the task that was hit, ""
+    where the run was over before.
+    """
     command = [str(BIN / "ansible-playbook"), playbook, "--limit", sender.name, "-e", json.dumps(settings)]
-    count = _tasks(playbook, sender)
-    last, after, both = draw.randrange(2, count), draw.uniform(0.0, 0.4), draw.random() < 0.5
     with subprocess.Popen(
         command, cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         assert process.stdout
-        hit, seen = "", 0
-        for line in process.stdout:
-            if found := re.match(r"TASK \[(.*?)\] \*", line):
-                hit, seen = found[1], seen + 1
-                if seen == last:
-                    break
-        running = lab_api.root(sender.name, "timeout", "20", "sh", "-c", WATCH, check=False).stdout.strip()
+        begun = (found[1] for line in process.stdout if (found := re.match(r"TASK \[(.*?)\] \*", line)))
+        hit = next(itertools.islice(begun, last - 1, None), "")
+        seen = lab_api.root(sender.name, "timeout", "10", "sh", "-c", WATCH, check=False).rc == 0
         time.sleep(after)
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         if both:
             lab_api.root(sender.name, "sh", "-c", KILL_MODULES)
-        rest = process.stdout.read()
-    hit = [hit, *re.findall(r"^TASK \[(.*?)\] \*", rest, re.MULTILINE)][-1]
-    print(
-        f'{playbook} on {sender.name}: controller {"and module " if both else ""}killed in "{hit}", '
-        f"{after:.2f} s after a module was {running or 'not'} seen behind task {last} of {count}"
-    )
-    assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
+        later = re.findall(r"^TASK \[(.*?)\] \*", process.stdout.read(), re.MULTILINE)
+    return [hit, *later][-1] if seen and process.returncode == -signal.SIGKILL else ""
 
 
 _counts: dict[tuple[str, str], int] = {}
