@@ -57,7 +57,7 @@ def kill(playbook: str, sender: Sender, settings: dict[str, object], draw: rando
     last, both = _tasks(playbook, sender), draw.random() < 0.5
     hit = ""
     while not hit:  # behind the last tasks, which may be skipped, no module runs: then an earlier one is drawn
-        last = draw.randrange(1, last)
+        last = draw.randrange(1, max(2, last))
         hit = _kill_behind(last, playbook, sender, settings, draw.uniform(0.0, 0.4), both=both)
     print(
         f'{playbook} on {sender.name}: controller {"and module " if both else ""}killed in "{hit}" (behind task {last})'
