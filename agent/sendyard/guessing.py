@@ -169,7 +169,7 @@ class Guesses:
         """Count a failure at a login that exists; returns what is to be told, once in a window."""
         guessed = self._logins.setdefault(login, _Guessed(OrderedDict()))
         self._logins.move_to_end(login)
-        _, failures = guessed.networks.pop(network, (now, 0))
+        failures = guessed.networks.pop(network, (now, 0))[1]
         self._pairs += not failures
         guessed.networks[network] = (now, failures + 1)
         oldest = now - self.policy.login_window
@@ -177,13 +177,13 @@ class Guesses:
             guessed.networks.popitem(last=False)
             self._pairs -= 1
         while self._pairs > MAX_PAIRS and len(self._logins) > 1:
-            _, forgotten = self._logins.popitem(last=False)
+            forgotten = self._logins.popitem(last=False)[1]
             self._pairs -= len(forgotten.networks)
         many = len(guessed.networks) >= self.policy.networks
         if not many or (guessed.told is not None and now - guessed.told < self.policy.login_window):
             return ()
         guessed.told = now
-        failures = sum(count for _, count in guessed.networks.values())
+        failures = sum(network[1] for network in guessed.networks.values())
         return (
             f"event login-guessed login={login} networks={len(guessed.networks)} failures={failures} "
             f"window={self.policy.login_window}s",

@@ -170,8 +170,8 @@ class Limits:
 
     def _forget(self, now: float) -> None:
         """Drop counters with nothing in them, so that memory is bounded by who sent within a day."""
-        for (_, window), names in self._counts.items():
-            slot = int(now) // WINDOWS[window].slot_seconds
+        for key, names in self._counts.items():
+            slot = int(now) // WINDOWS[key[1]].slot_seconds
             for name, count in list(names.items()):
                 count.advance(slot)
                 if not count.total:

@@ -70,7 +70,7 @@ def inspect(
         "main_cf": main_cf(Path("/etc/postfix/main.cf")),
         "port25": port25(port25_targets),
         "ssh_ports": ssh_ports(sessions),
-        "controllers": controllers([*(client for client, _ in sessions), *controller_addresses]),
+        "controllers": controllers([*(session[0] for session in sessions), *controller_addresses]),
         "domains_digest": hashlib.sha256(TABLE.read_bytes()).hexdigest() if TABLE.exists() else "",
     }
 
@@ -181,7 +181,7 @@ def ssh_ports(sessions: Iterable[tuple[str, int]]) -> list[int]:
     """Return the ports by which the host is reached over SSH: those sshd listens on and those of `sessions`."""
     # On loopback sshd listens for what its clients forward.
     ports = {listener.port for listener in listeners() if listener.process == "sshd" and not listener.loopback}
-    return sorted(ports | {port for _, port in sessions})
+    return sorted(ports | {session[1] for session in sessions})
 
 
 def controllers(now: Iterable[str], kept: Path = CONTROLLERS) -> list[str]:

@@ -59,6 +59,7 @@ DRILLS = (
     Drill("killed", 30),
     Drill("reruns", 20),
     Drill("guard", 20),
+    Drill("tenants", 20),
     Drill("upgrade", 20),
 )
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.parse
 from pathlib import Path
@@ -143,21 +144,19 @@ def test_files_are_found_packed_and_across_blocks(tmp_path: Path) -> None:
     assert sorted(Path(path).name for path in leaks.where(paths, grams)) == ["broken.gz", "large", "old.log.gz"]
 
 
-def test_a_file_is_for_others_only_where_its_directories_let_them_in(tmp_path: Path) -> None:
-    directory = tmp_path / "closed"
-    directory.mkdir()
-    path = directory / "file"
-    path.write_text("x")
-    path.chmod(0o644)
-    for above in (directory, *directory.parents):
-        if above.stat().st_uid == os.getuid() and str(above).startswith(str(tmp_path.parents[1])):
-            above.chmod(0o755)
-    assert leaks.others_may_read(str(path))
-    directory.chmod(0o750)
-    assert not leaks.others_may_read(str(path))
-    directory.chmod(0o755)
-    path.chmod(0o640)
-    assert not leaks.others_may_read(str(path))
+def test_a_file_is_for_others_only_where_its_directories_let_them_in() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own are below one that is closed to others
+        directory = Path(name)
+        path = directory / "file"
+        path.write_text("x")
+        path.chmod(0o644)
+        directory.chmod(0o755)
+        assert leaks.others_may_read(str(path))
+        directory.chmod(0o750)
+        assert not leaks.others_may_read(str(path))
+        directory.chmod(0o755)
+        path.chmod(0o640)
+        assert not leaks.others_may_read(str(path))
 
 
 @pytest.mark.parametrize("part", ["cmdline", "environ"])
