@@ -40,6 +40,17 @@ CHANGES: dict[str, tuple[Callable[..., None], dict[str, object], set[str]]] = {
     "how long logs are kept": (site, {"sendyard_log_retention_days": 15}, set()),
 }
 
+ZONES = ["10.in-addr.arpa.", "8.b.d.0.1.0.0.2.ip6.arpa.", "16.172.in-addr.arpa."]  # what the lab has, and one more
+# What starts a daemon anew: that one alone, and clients are told to come again while it does.
+RESTARTS: dict[str, tuple[dict[str, object], str]] = {
+    "a limit": ({"sendyard_login_hourly_limit": 19999}, "sendyard-gate.service"),
+    "when the guard blocks": ({"sendyard_guard_failures": 21}, "sendyard-guard.service"),
+    "a zone of the resolver": (
+        {"sendyard_resolver_private_zones": ZONES},
+        "unbound.service",
+    ),
+}
+
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_shuts_no_port_and_restarts_nothing(sender: Sender, logins: tuple[Login, ...], change: str) -> None:
@@ -52,6 +63,23 @@ def test_a_change_shuts_no_port_and_restarts_nothing(sender: Sender, logins: tup
         fate = running.fate()
     assert {name for name in before if before[name] != after[name]} - {"reloads by systemd"} == moved
     assert not fate.shut
+    assert not fate.refused
+    fate.assert_kept()
+    site(sender)
+
+
+@pytest.mark.parametrize("change", RESTARTS)
+def test_a_daemon_that_starts_anew_is_the_only_one(sender: Sender, logins: tuple[Login, ...], change: str) -> None:
+    settings, unit = RESTARTS[change]
+    with stream(sender, logins) as running:
+        before = lab_state.daemons(sender.name)
+        site(sender, **settings)
+        after = lab_state.daemons(sender.name)
+        running.wait_for(10)
+        fate = running.fate()
+    assert {name for name in before if before[name] != after[name]} - {"reloads by systemd"} == {unit}
+    assert not fate.shut
+    assert all(400 <= code < 500 for code in fate.refused), fate.refused
     fate.assert_kept()
     site(sender)
 
