@@ -12,12 +12,11 @@ import lab_api
 import lab_state
 import pytest
 from lab_hosts import Login, Sender
-from lab_stream import Stream, stream
+from lab_stream import stream
 from lab_submission import logged_in, signers, submit
 from programs import run
 
 DEADLINE = 600.0  # seconds for one run
-NEW = f"new-{lab_api.token()}.acme.example"  # new in every run: what was published once is seen at once
 
 
 def site(sender: Sender, playbook: str = "site.yml", **settings: object) -> None:
@@ -96,45 +95,47 @@ def test_all_changes_at_once_under_load(sender: Sender, logins: tuple[Login, ...
     fate.assert_kept()
 
 
-def _domains(tmp_path: Path, sender: Sender) -> tuple[Path, Path]:
-    """A copy of the lab's domain files; and where a file for NEW goes, with a login of the first tenant."""
+def _copy_of_the_domains(tmp_path: Path) -> Path:
+    """A directory with the lab's domain files."""
     for path in (Path(lab_api.info()["state"]) / "domains").glob("*.yml"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    return tmp_path, tmp_path / f"{NEW}.yml"
+    return tmp_path
 
 
-def _send(sender: Sender, login: Login, running: Stream) -> int:
-    """The code of the reply to a message of NEW."""
-    content = f"From: app@{NEW}\r\nSubject: {NEW}\r\n\r\nHello.\r\n".encode()
+def _send(sender: Sender, login: Login, new: str) -> int:
+    """The code of the reply to a message of the domain `new`."""
+    content = f"From: app@{new}\r\nSubject: {new}\r\n\r\nHello.\r\n".encode()
     with logged_in(sender, login) as opened:
-        opened.command(f"MAIL FROM:<app@{NEW}>")
-        if not (reply := opened.command(f"RCPT TO:<{NEW}@sink.rx.example>")).positive:
+        opened.command(f"MAIL FROM:<app@{new}>")
+        if not (reply := opened.command(f"RCPT TO:<{new}@sink.rx.example>")).positive:
             return reply.code
         opened.command("RSET")
-        return submit(opened, f"app@{NEW}", [f"{NEW}@sink.rx.example"], content).code
+        return submit(opened, f"app@{new}", [f"{new}@sink.rx.example"], content).code
 
 
 def test_a_domain_comes_and_goes_under_load(sender: Sender, logins: tuple[Login, ...], tmp_path: Path) -> None:
     """Its mail is signed from the first message on; when it is gone, it sends no more, and what is queued arrives."""
     login = next(login for login in logins if "acme.example" in login.domains)
-    directory, file = _domains(tmp_path, sender)
+    new = f"new-{lab_api.token()}.acme.example"  # new each time: what was published once is seen at once
+    directory = _copy_of_the_domains(tmp_path)
+    file = directory / f"{new}.yml"
     acme = (directory / "acme.example.yml").read_text()
     with stream(sender, logins) as running:
         before = lab_state.daemons(sender.name)
-        file.write_text(f"---\ndomain: {NEW}\nservers: [{sender.name}]\ndns: lab\n{acme[acme.index('logins:') :]}")
-        assert _send(sender, login, running) == 553
+        file.write_text(f"---\ndomain: {new}\nservers: [{sender.name}]\ndns: lab\n{acme[acme.index('logins:') :]}")
+        assert _send(sender, login, new) == 553
         site(sender, sendyard_domains_directory=str(directory))
-        assert _send(sender, login, running) == 250
+        assert _send(sender, login, new) == 250
         with lab_api.fault("rx", "tcp dport 25 drop"):
-            assert _send(sender, login, running) == 250
+            assert _send(sender, login, new) == 250
             file.unlink()
             site(sender, "playbooks/serve.yml", sendyard_domains_directory=str(directory))
-            assert _send(sender, login, running) == 553
+            assert _send(sender, login, new) == 553
         after = lab_state.daemons(sender.name)
         fate = running.fate()
     assert {name for name in before if before[name] != after[name]} == set(), "no daemon is told"
     assert not fate.shut
     fate.assert_kept()
-    arrived = lab_api.until(lambda: found if len(found := lab_api.mails(NEW)) == 2 else None, what="both messages")
-    assert [signers(mail.wire) for mail in arrived] == [[NEW], [NEW]]
+    arrived = lab_api.until(lambda: found if len(found := lab_api.mails(f"Subject: {new}")) == 2 else None, what="both")
+    assert [signers(mail.wire) for mail in arrived] == [[new], [new]]
     site(sender)
