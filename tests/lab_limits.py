@@ -48,12 +48,13 @@ def events(sender: Sender, name: str) -> list[str]:
 
 @contextmanager
 def allowance(sender: Sender, domain: str, hourly: int, daily: int) -> Iterator[None]:
-    """Limits of a domain's own, as a run would write them; file and counts are as before then."""
+    """Limits of a domain's own, as a run would write them, with nothing counted yet; the file is as before then."""
     path = f"{OWNERS}/{domain}"
     # The stamp of the file too: the next run must find nothing to repair.
     lab_api.root(sender.name, "cp", "--preserve", path, "/run/owners-before")
     logins = lab_api.root(sender.name, "head", "-n1", path).stdout
     lab_api.root(sender.name, "tee", path, stdin=f"{logins}{hourly} {daily}\n")
+    forget(sender)
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ find /etc /usr/lib/sendyard -xdev -type f -printf '%p\\t%m %u:%g %T@\\n'
 find /etc /usr/lib/sendyard -xdev -type f -exec sha256sum {} + | awk '{ print $2 " content\\t" $1 }'
 """
 # A new invocation is a restart. Reloads leave no trace of their own, so they are counted where they are logged;
-# nftables numbers its rules anew when a table is loaded.
+# nftables numbers its rules anew when a table is loaded. (The guard's own table moves with whom it blocks.)
 DAEMONS = """
 for unit in postfix.service postfix@-.service dovecot.service unbound.service ssh.service systemd-timesyncd.service \\
     sendyard-gate.service sendyard-guard.service sendyard-opendkim.service \\
@@ -26,7 +26,7 @@ done
 printf 'reloads by systemd\\t%s\\n' "$(journalctl --boot --output cat _PID=1 | grep -c '^Reload')"
 printf 'reloads of postfix\\t%s\\n' "$(grep -ch 'reload -- version' /var/log/sendyard/postfix.log 2>/dev/null)"
 printf 'packages\\t%s\\n' "$(dpkg-query --show | sha256sum)"
-printf 'firewall\\t%s\\n' "$(nft --stateless --handle list ruleset | sha256sum)"
+printf 'firewall\\t%s\\n' "$(nft --stateless --handle list table inet sendyard 2>&1 | sha256sum)"
 """
 
 

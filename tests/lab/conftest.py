@@ -39,7 +39,7 @@ def trust() -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a reset of the lab, which some tests are about, ends them
 def stranger() -> Iterator[Tunnels]:
     """All ports of all senders, as the stranger reaches them."""
     known = lab_api.info()["hosts"]
@@ -49,7 +49,7 @@ def stranger() -> Iterator[Tunnels]:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tenant(sender: Sender, logins: tuple[Login, ...], stranger: Tunnels) -> Tenant:
     """The login of the tables, on each sender in turn, as a client at the stranger's address."""
     return Tenant(sender, next(login for login in logins if login.username == LOGIN), stranger)

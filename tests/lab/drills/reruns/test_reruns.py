@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lab_api
@@ -51,6 +51,13 @@ RESTARTS: dict[str, tuple[dict[str, object], str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def as_before(sender: Sender) -> Iterator[None]:
+    """Whatever a test has changed, the next one finds the servers as they are by default."""
+    yield
+    site(sender)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_shuts_no_port_and_restarts_nothing(sender: Sender, logins: tuple[Login, ...], change: str) -> None:
     do, settings, moved = CHANGES[change]
@@ -64,7 +71,6 @@ def test_a_change_shuts_no_port_and_restarts_nothing(sender: Sender, logins: tup
     assert not fate.shut
     assert not fate.refused
     fate.assert_kept()
-    site(sender)
 
 
 @pytest.mark.parametrize("change", RESTARTS)
@@ -80,7 +86,6 @@ def test_a_daemon_that_starts_anew_is_the_only_one(sender: Sender, logins: tuple
     assert not fate.shut
     assert all(400 <= code < 500 for code in fate.refused), fate.refused
     fate.assert_kept()
-    site(sender)
 
 
 def test_all_changes_at_once_under_load(sender: Sender, logins: tuple[Login, ...]) -> None:
@@ -138,4 +143,3 @@ def test_a_domain_comes_and_goes_under_load(sender: Sender, logins: tuple[Login,
     fate.assert_kept()
     arrived = lab_api.until(lambda: found if len(found := lab_api.mails(f"Subject: {new}")) == 2 else None, what="both")
     assert [signers(mail.wire) for mail in arrived] == [[new], [new]]
-    site(sender)
