@@ -30,7 +30,7 @@ CHANGES = {
 
 # With pipelining a module has no name of its own: it is what sudo runs.
 WATCH = "until pgrep -f '[B]ECOME-SUCCESS' >/dev/null; do sleep 0.01; done; echo running"
-KILL_MODULES = "for pid in $(pgrep -f '[B]ECOME-SUCCESS'); do pkill -KILL -P $pid; kill -KILL $pid; done"
+KILL_MODULES = "for pid in $(pgrep -f '[B]ECOME-SUCCESS'); do pkill -KILL -P $pid; kill -KILL $pid || :; done"
 
 
 def kill(playbook: str, sender: Sender, settings: dict[str, object], draw: random.Random) -> None:
