@@ -40,8 +40,11 @@ for address in ("127.0.0.1", "::1"):
 
 def filled(sender: Sender, word: str, family: int = 4) -> list[Form]:
     """The forms, with `word` as the victim."""
-    literal = f"[{sender.ipv4}]" if family == 4 else f"[IPv6:{sender.ipv6}]"
-    values = {"user": word, "domain": "sink.rx.example", "fqdn": sender.fqdn, "address": literal}
+    victim = lab_api.address("rx", family=family)
+    literal, theirs = (
+        (f"[{sender.ipv4}]", f"[{victim}]") if family == 4 else (f"[IPv6:{sender.ipv6}]", f"[IPv6:{victim}]")
+    )
+    values = {"user": word, "domain": "sink.rx.example", "theirs": theirs, "fqdn": sender.fqdn, "address": literal}
     return [Form(form.sender.format(**values), form.recipient.format(**values)) for form in FORMS]
 
 

@@ -3,7 +3,7 @@
 """The ways in which strangers have talked servers into relaying: envelope forms that must be refused wherever nobody
 logged in.
 
-{user} and {domain} are the victim's, {fqdn} and {address} (an address literal) the server's own.
+{user}, {domain} and {theirs} (an address literal) are the victim's, {fqdn} and {address} (a literal) the server's own.
 """
 
 from __future__ import annotations
@@ -57,6 +57,14 @@ FORMS = (
     Form(OUTSIDE, "{domain}!{user}@{fqdn}"),
     Form(OUTSIDE, "{domain}!{user}@{address}"),
     Form(OUTSIDE, "{fqdn}!{domain}!{user}"),
+    # --- addresses in place of domains
+    Form(OUTSIDE, "{user}@{theirs}"),
+    Form("spam@{fqdn}", "{user}@{theirs}"),
+    Form(OUTSIDE, "{user}@{address}"),
+    Form(OUTSIDE, "{user}@localhost"),
+    Form(OUTSIDE, "{user}@[127.0.0.1]"),
+    Form(OUTSIDE, "{user}@[IPv6:::1]"),
+    Form(OUTSIDE, "{user}%{domain}@[IPv6:::1]"),
     # --- odd ends
     Form(OUTSIDE, "{user}@{domain}."),
     Form(OUTSIDE, "{user}@{domain} "),
