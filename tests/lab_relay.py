@@ -40,11 +40,9 @@ for address in ("127.0.0.1", "::1"):
 
 def filled(sender: Sender, word: str, family: int = 4) -> list[Form]:
     """The forms, with `word` as the victim."""
-    victim = lab_api.address("rx", family=family)
-    literal, theirs = (
-        (f"[{sender.ipv4}]", f"[{victim}]") if family == 4 else (f"[IPv6:{sender.ipv6}]", f"[IPv6:{victim}]")
-    )
-    values = {"user": word, "domain": "sink.rx.example", "theirs": theirs, "fqdn": sender.fqdn, "address": literal}
+    prefix = "" if family == 4 else "IPv6:"
+    ours, theirs = (f"[{prefix}{lab_api.address(host, family=family)}]" for host in (sender.name, "rx"))
+    values = {"user": word, "domain": "sink.rx.example", "theirs": theirs, "fqdn": sender.fqdn, "address": ours}
     return [Form(form.sender.format(**values), form.recipient.format(**values)) for form in FORMS]
 
 

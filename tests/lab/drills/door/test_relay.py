@@ -30,6 +30,7 @@ def test_no_form_of_an_address_is_relayed_for_a_user_of_the_host(sender: Sender)
 
 def test_no_network_is_trusted(sender: Sender) -> None:
     assert lab_api.root(sender.name, "postconf", "-h", "mynetworks").stdout.strip() == ""
+    assert "mynetworks" not in lab_api.root(sender.name, "postconf", "-M").stdout, "no service has one of its own"
 
 
 def test_a_server_that_trusts_everybody_is_seen(sender: Sender) -> None:
