@@ -2,8 +2,7 @@
 # GNU General Public License v3.0 or later
 """A client of many sessions, to be run by a lab host's python3: an order as JSON on its standard input.
 
-{"host", "port", "sessions", "messages", "per_connection", "size", "sender", "recipients": a list that is gone through,
-"login": null or [username, password], with which it speaks TLS}. `size` is that of a message in bytes. Prints one JSON
+{"host", "port", "sessions", "messages", "per_connection", "size", "senders" and "recipients": lists to go through, "login": null or [username, password], with which it speaks TLS}. `size` is that of a message in bytes. Prints one JSON
 object: {"seconds", "replies": {text of the reply to a message: count}}.
 """
 
@@ -21,10 +20,17 @@ LINE = b"Nothing in here is worth reading, but it has to be read and signed.\r\n
 TIMEOUT = 60.0  # seconds for each reply
 
 
+def turn(order: dict[str, object], key: str, number: int) -> str:
+    """Whose turn it is with message `number`."""
+    addresses = order[key]
+    assert isinstance(addresses, list)
+    return str(addresses[number % len(addresses)])
+
+
 def content(order: dict[str, object], number: int) -> bytes:
     """A message of the size that is wanted."""
     head = (
-        f"From: {order['sender']}\r\nTo: list@example.com\r\nSubject: number {number}\r\n"
+        f"From: {turn(order, 'senders', number)}\r\nTo: list@example.com\r\nSubject: number {number}\r\n"
         f"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{number}.{time.monotonic_ns()}@bench.example>\r\n\r\n"
     ).encode()
     return head + LINE * ((int(str(order["size"])) - len(head)) // len(LINE))
@@ -46,14 +52,12 @@ def connected(order: dict[str, object], context: ssl.SSLContext) -> smtplib.SMTP
 def work(order: dict[str, object], numbers: list[int], replies: collections.Counter[str]) -> None:
     """Send some messages, one after the other."""
     context = ssl._create_unverified_context()  # noqa: S323  # what is measured is the server
-    recipients = order["recipients"]
-    assert isinstance(recipients, list)
     per_connection = int(str(order["per_connection"]))
     for start in range(0, len(numbers), per_connection):
         session = connected(order, context)
         for number in numbers[start : start + per_connection]:
-            session.mail(str(order["sender"]))
-            session.rcpt(recipients[number % len(recipients)])
+            session.mail(turn(order, "senders", number))
+            session.rcpt(turn(order, "recipients", number))
             code, text = session.data(content(order, number))
             replies[f"{code} {text.decode(errors='replace').partition(' as ')[0]}"] += 1
         session.quit()

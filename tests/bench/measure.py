@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+import domains
 import runs
 import throughput
 from bed import borrowed_lab
 from figures import table, write
 from programs import ROOT
 
-PARTS = {"runs": runs.figures, "throughput": throughput.figures}
+PARTS = {"runs": runs.figures, "throughput": throughput.figures, "domains": domains.figures}
 ROUNDS, FULL_ROUNDS = 3, 7
 
 

@@ -153,7 +153,9 @@ def relay(side: Side, port: int) -> None:
     lab_api.root(HOST, "sh", "-s", side.etc, str(port), stdin=RELAY)
 
 
-def burst(messages: int, load: Load, side: Side, sender: str, login: Sequence[str] | None) -> tuple[float, int]:
+def burst(
+    messages: int, load: Load, side: Side, senders: Sequence[str], login: Sequence[str] | None
+) -> tuple[float, int]:
     """Send; the client's seconds, and how many messages were accepted.
 
     Raises:
@@ -166,7 +168,7 @@ def burst(messages: int, load: Load, side: Side, sender: str, login: Sequence[st
         "messages": messages,
         "per_connection": load.per_connection,
         "size": load.size,
-        "sender": sender,
+        "senders": senders,
         "recipients": ["list@sink.rx.example"],
         "login": login,
     }
@@ -193,7 +195,7 @@ def drain(side: Side) -> None:
 def sample(messages: int, load: Load, side: Side, sender: str, login: Sequence[str] | None) -> Sample:
     """One burst, measured."""
     before, began = cpu.spent(HOST), time.monotonic()
-    burst(messages, load, side, sender, login)
+    burst(messages, load, side, [sender], login)
     drain(side)
     seconds = time.monotonic() - began
     by_unit = {unit: round(value / messages, 3) for unit, value in cpu.between(before, cpu.spent(HOST)).items()}
@@ -208,9 +210,15 @@ def measured(load: Load, rounds: int, messages: int, user: dict[str, str]) -> li
     for side, _ in sides:
         relay(side, TLS_SINK if load.tls_sink else CLEAR_SINK)
     for side, login in sides:
-        burst(SESSIONS * load.per_connection, load, side, user["username"], login)
+        burst(SESSIONS * load.per_connection, load, side, [user["username"]], login)
         drain(side)
     return [sample(messages, load, side, user["username"], login) for _ in range(rounds) for side, login in sides]
+
+
+def middles(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The median of each unit's milliseconds a message."""
+    units = {unit for row in rows for unit in row}
+    return {unit: round(median([row.get(unit, 0.0) for row in rows]), 3) for unit in sorted(units)}
 
 
 def of_loads(samples: dict[Load, list[Sample]]) -> Iterator[tuple[str, Figure]]:
@@ -239,7 +247,7 @@ def of_loads(samples: dict[Load, list[Sample]]) -> Iterator[tuple[str, Figure]]:
 def figures(rounds: int, *, messages: int = 2000) -> tuple[dict[str, Figure], dict[str, object]]:
     """P1 for every way to send, and the samples with what each unit took.
 
-    `messages` a burst; a tenth of them where they are large or each has its own connection.
+    `messages` a burst, and half of them where each has its own connection.
     """
     user = lab_api.info()["logins"][0]
     serve("-e", json.dumps(SETTINGS))
@@ -249,14 +257,8 @@ def figures(rounds: int, *, messages: int = 2000) -> tuple[dict[str, Figure], di
             small = load.per_connection > 1
             samples[load] = measured(load, rounds, messages if small else messages // 2, user)
     units = {
-        load.name: {side: _middle([one.by_unit for one in taken if one.side == side]) for side in ("signed", "stock")}
+        load.name: {side: middles([one.by_unit for one in taken if one.side == side]) for side in ("signed", "stock")}
         for load, taken in samples.items()
     }
     raw = {"samples": {load.name: [asdict(one) for one in taken] for load, taken in samples.items()}, "by_unit": units}
     return dict(of_loads(samples)), {"throughput": raw}
-
-
-def _middle(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The median of each unit's milliseconds a message."""
-    units = {unit for row in rows for unit in row}
-    return {unit: round(median([row.get(unit, 0.0) for row in rows]), 3) for unit in sorted(units)}
