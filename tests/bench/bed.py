@@ -14,7 +14,7 @@ from programs import run
 from tools import borrowed
 
 HOST = "mx-trixie"
-DEADLINE = 900.0  # seconds for one run of Ansible
+DEADLINE = 1800.0  # seconds for one run of Ansible
 STEPS = ("preflight", "prepare", "publish", "serve")
 
 

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0 or later
 """A client of many sessions, to be run by a lab host's python3: an order as JSON on its standard input.
 
-{"host", "port", "sessions", "messages", "per_connection", "size", "senders" and "recipients": lists to go through, "login": null or [username, password], with which it speaks TLS}. `size` is that of a message in bytes. Prints one JSON
+{"host", "port", "sessions", "messages", "per_connection", "size", "senders" and "recipients": lists to go through,
+"login": null or [username, password], with which it speaks TLS}. `size` is that of a message in bytes. Prints one JSON
 object: {"seconds", "replies": {text of the reply to a message: count}}.
 """
 
