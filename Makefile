@@ -3,7 +3,7 @@
 #
 # Each target is one script; the scripts say what they do while they do it, and install what the machine lacks.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down lab-up lab-down check test drills bench docs clean
+.PHONY: help demo demo-down lab-up lab-down check test drills soak bench bench-full docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,8 +30,14 @@ test:  ## every check but the drills, in one exit code, with JUnit XML under rep
 drills:  ## the slow proofs: faults, kills and whole tables of cases
 	@script/drills
 
+soak:  ## half an hour on each release at half the possible speed: no daemon grows
+	@script/drills --soak 30
+
 bench:  ## the measured figures, to reports/bench.json
 	@script/bench
+
+bench-full:  ## the same with more samples, which takes longer
+	@script/bench --full
 
 docs:  ## write the generated tables of variables
 	@script/docs

@@ -30,7 +30,7 @@ def processes(sender: Sender, *units: str) -> dict[int, str]:
     script = (
         'for unit; do for pid in $(cat "/sys/fs/cgroup/systemd$(systemctl show -P ControlGroup "$unit")/cgroup.procs"'
         ' 2>/dev/null || cat "/sys/fs/cgroup$(systemctl show -P ControlGroup "$unit")/cgroup.procs" 2>/dev/null); do'
-        " sed 's/^\\([0-9]*\\) (.*) \\(.\\).*/\\1 \\2/' /proc/$pid/stat 2>/dev/null; done; done"
+        " sed 's/^\\([0-9]*\\) (.*) \\(.\\).*/\\1 \\2/' /proc/$pid/stat 2>/dev/null || :; done; done"
     )
     found = lab_api.root(sender.name, "sh", "-c", script, "-", *units).stdout.splitlines()
     return {int(pid): state for pid, state in map(str.split, found)}

@@ -9,6 +9,7 @@ those in tests/lab/drills the senders of the lab as site.yml leaves them, brough
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import sys
 import time
@@ -61,6 +62,7 @@ DRILLS = (
     Drill("guard", 20),
     Drill("tenants", 20),
     Drill("upgrade", 20),
+    Drill("soak", 20),
 )
 
 
@@ -126,8 +128,12 @@ def main() -> int:
         help="of a run of CI: what still fits, from a random drill on",
     )
     parser.add_argument("--first", choices=names, metavar="DRILL", help="with --elapsed: begin with this one")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="only the drill soak, so long on each release")
     options = parser.parse_args()
     chosen = [drill for drill in DRILLS if not options.drills or drill.name in options.drills]
+    if options.soak is not None:
+        os.environ["SOAK_MINUTES"] = str(options.soak)
+        chosen = [replace(drill, minutes=drill.minutes + 2 * options.soak) for drill in DRILLS if drill.name == "soak"]
     left: list[str] = []
     drills: Iterable[Drill] = chosen
     if options.elapsed is not None:

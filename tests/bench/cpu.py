@@ -34,7 +34,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 print(json.dumps({"cpu_ms": cpu_ms, "mb": mb}))
 """
 # What measures and what stands for the world outside is not the server's.
-NOT_COUNTED = ("bench-sink", "session-", "ssh")
+NOT_COUNTED = ("lab-sink", "session-", "ssh")
 
 
 def spent(host: str) -> dict[str, float]:

@@ -22,13 +22,14 @@ import lab_api
 import lab_state
 from bed import HOST, serve, timed
 from figures import Figure, ratio
+from lab_load import NO_LIMITS, OURS, Load, burst, drain, relayed, sinks
 from programs import recap
-from throughput import CLEAR_SINK, OURS, SETTINGS, Load, burst, drain, middles, relay, sinks
+from throughput import middles
 
 SIZES = (1, 100, 1000, 10000)
 MESSAGES = 2000  # a burst
 PUBLISH_SECONDS = 900  # for thirty thousand records on two servers; with the default, some would wait for the next run
-LOAD = Load(per_connection=100, size=4096, tls_sink=False)
+LOAD = Load(per_connection=100, size=4096)
 PARENT = "acme.example"
 KEYS = "/etc/opendkim"
 # A key for each domain named on standard input, as if it had been made and its record waited to be published.
@@ -78,7 +79,7 @@ class Tenants:
 def site(directory: Path) -> str:
     """A run with the domains of `directory`; what it said."""
     ours = {"sendyard_domains_directory": str(directory), "sendyard_publish_deadline": PUBLISH_SECONDS}
-    return serve("-e", json.dumps({**SETTINGS, **ours}))
+    return serve("-e", json.dumps({**NO_LIMITS, **ours}))
 
 
 def unchanged(directory: Path) -> None:
@@ -97,8 +98,8 @@ def message_cpu(names: Sequence[str]) -> dict[str, float]:
     user = lab_api.info()["logins"][0]
     senders = [f"app@{name}" for name in random.choices(names, k=MESSAGES)]  # noqa: S311  # no secret
     before = cpu.spent(HOST)
-    burst(MESSAGES, LOAD, OURS, senders, (user["username"], user["password"]))
-    drain(OURS)
+    burst(HOST, OURS, LOAD, MESSAGES, senders=senders, login=(user["username"], user["password"]))
+    drain(HOST, OURS)
     return {unit: round(value / MESSAGES, 3) for unit, value in cpu.between(before, cpu.spent(HOST)).items()}
 
 
@@ -113,8 +114,9 @@ def measured(tenants: Tenants, count: int, rounds: int) -> Size:
     no_change = [
         timed(f"{count}: a run with nothing to do", lambda: unchanged(tenants.directory)) for _ in range(rounds)
     ]
-    message_cpu(tenants.names)
-    by_unit = [message_cpu(tenants.names) for _ in range(rounds)]
+    with relayed(HOST, OURS):
+        message_cpu(tenants.names)
+        by_unit = [message_cpu(tenants.names) for _ in range(rounds)]
     messages = [round(sum(one.values()), 3) for one in by_unit]
     print(f"  {count}: CPU ms a message {messages}", flush=True)
     memory = cpu.memory(HOST)
@@ -160,9 +162,8 @@ def of_sizes(sizes: Mapping[int, Size]) -> Iterator[tuple[str, Figure]]:
 
 def figures(rounds: int, sizes: Sequence[int] = SIZES) -> tuple[dict[str, Figure], dict[str, object]]:
     """P4, and what was measured with each number of domains."""
-    serve("-e", json.dumps(SETTINGS))
-    with tempfile.TemporaryDirectory() as directory, sinks():
-        relay(OURS, CLEAR_SINK)
+    serve("-e", json.dumps(NO_LIMITS))
+    with tempfile.TemporaryDirectory() as directory, sinks(HOST):
         tenants = Tenants(Path(directory))
         found = {count: measured(tenants, count, rounds) for count in sizes}
     return dict(of_sizes(found)), {"domains": {str(count): asdict(size) for count, size in found.items()}}

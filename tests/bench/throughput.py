@@ -11,36 +11,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
-from pathlib import Path
 from statistics import median
 
 import cpu
 import lab_api
 from bed import HOST, serve
 from figures import Figure, ratio
+from lab_load import CLIENT, NO_LIMITS, OURS, SESSIONS, Instance, Load, burst, drain, relayed, sinks
 
-CLIENT = "stranger"
-SESSIONS = 20
 STOCK_PORT = 2526
-CLEAR_SINK, TLS_SINK = 2600, 2601
-DRAINED = 60.0  # seconds that the queue may take after the last message was accepted
-# What keeps one client from more than its share is not what is measured.
-SETTINGS = {
-    "sendyard_login_hourly_limit": 0,
-    "sendyard_login_daily_limit": 0,
-    "sendyard_domain_hourly_limit": 0,
-    "sendyard_domain_daily_limit": 0,
-    "sendyard_firewall_extra_tcp_ports": [STOCK_PORT],
-}
+SETTINGS = {**NO_LIMITS, "sendyard_firewall_extra_tcp_ports": [STOCK_PORT]}
 
-SINKS = f"""set -e
-cd /root
-systemd-run --quiet --collect --unit=bench-sink-clear smtp-sink -u nobody -c 127.0.0.1:{CLEAR_SINK} 1000
-systemd-run --quiet --collect --unit=bench-sink-tls python3 /root/tls_sink.py {TLS_SINK} /etc/sendyard/tls/ecdsa.pem
-"""
 # As Debian's package leaves it, for an "Internet Site", beside ours: its own directories, its own port, and a log file
 # as ours has one (journald would cost it more). It has a client to serve and where to pass mail on to.
 STOCK = rf"""set -e
@@ -70,48 +54,20 @@ maillog_file = /var/log/sendyard/postfix-stock.log
 END
 systemd-run --quiet --collect --unit=bench-stock --property=Type=forking postfix -c $etc start
 """
-# Where mail goes: `relayhost` of an instance, live when its old processes are gone.
-RELAY = """set -e
-postconf -c "$1" -e "relayhost = [127.0.0.1]:$2"
-postfix -c "$1" reload
-"""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two servers."""
-
-    name: str
-    etc: str
-    queue: str
-    port: int
-
-
-OURS = Side("signed", "/etc/postfix", "/var/spool/postfix", 587)
-STOCK_SIDE = Side("stock", "/etc/postfix-stock", "/var/spool/postfix-stock", STOCK_PORT)
-
-
-@dataclass(frozen=True)
-class Load:
-    """A way to send: messages a connection, bytes a message, and whether the receiver offers STARTTLS."""
-
-    per_connection: int
-    size: int
-    tls_sink: bool
-
-    @property
-    def name(self) -> str:
-        """`P1`, and what is other than 100 messages of 4 KB a connection to a receiver in clear."""
-        parts = ("P1", "100k" * (self.size > 4096), "one_per_connection" * (self.per_connection == 1))
-        return "_".join(filter(None, (*parts, "tls_sink" * self.tls_sink)))
-
-    @property
-    def target(self) -> float:
-        """What is promised by CPU time; a connection for each message has a handshake and a login for each."""
-        return 0.47 if self.per_connection == 1 else 0.62
-
+STOCK_SIDE = Instance("stock", "/etc/postfix-stock", "/var/spool/postfix-stock", STOCK_PORT)
 
 LOADS = [Load(*one) for one in product((100, 1), (4096, 102400), (False, True))]
+
+
+def name_of(load: Load) -> str:
+    """`P1`, and what is other than 100 messages of 4 KB a connection to a receiver in clear."""
+    parts = ("P1", "100k" * (load.size > 4096), "one_per_connection" * (load.per_connection == 1))
+    return "_".join(filter(None, (*parts, "tls_sink" * load.tls_sink)))
+
+
+def target_of(load: Load) -> float:
+    """What is promised by CPU time; a connection for each message has a handshake and a login for each."""
+    return 0.47 if load.per_connection == 1 else 0.62
 
 
 @dataclass(frozen=True)
@@ -126,17 +82,6 @@ class Sample:
 
 
 @contextmanager
-def sinks() -> Iterator[None]:
-    """The receivers on the host's loopback."""
-    lab_api.root(HOST, "tee", "/root/tls_sink.py", stdin=Path(__file__).with_name("tls_sink.py").read_text())
-    lab_api.root(HOST, "sh", "-s", stdin=SINKS)
-    try:
-        yield
-    finally:
-        lab_api.root(HOST, "systemctl", "stop", "bench-sink-clear", "bench-sink-tls")
-
-
-@contextmanager
 def stock() -> Iterator[None]:
     """Debian's Postfix beside ours, for clients at the client's addresses."""
     known = lab_api.info()["hosts"][CLIENT]
@@ -148,71 +93,29 @@ def stock() -> Iterator[None]:
         lab_api.root(HOST, "postfix", "-c", STOCK_SIDE.etc, "stop")
 
 
-def relay(side: Side, port: int) -> None:
-    """Have all mail go to a port of loopback."""
-    lab_api.root(HOST, "sh", "-s", side.etc, str(port), stdin=RELAY)
-
-
-def burst(
-    messages: int, load: Load, side: Side, senders: Sequence[str], login: Sequence[str] | None
-) -> tuple[float, int]:
-    """Send; the client's seconds, and how many messages were accepted.
-
-    Raises:
-        RuntimeError: not all of them were.
-    """
-    order = {
-        "host": lab_api.address(HOST),
-        "port": side.port,
-        "sessions": SESSIONS,
-        "messages": messages,
-        "per_connection": load.per_connection,
-        "size": load.size,
-        "senders": senders,
-        "recipients": ["list@sink.rx.example"],
-        "login": login,
-    }
-    program = Path(__file__).with_name("client.py").read_text()
-    done = lab_api.ssh(CLIENT, "python3", "-c", program, stdin=json.dumps(order), deadline=600)
-    told = json.loads(done.stdout)
-    accepted = sum(count for text, count in told["replies"].items() if text.startswith("250"))
-    if accepted != messages:
-        raise RuntimeError(f"{side.name}: {accepted} of {messages} accepted: {told['replies']} {done.stderr[-2000:]}")
-    return told["seconds"], accepted
-
-
-def drain(side: Side) -> None:
-    """Wait until the queue is empty."""
-    waiting = "find " + " ".join(f"{side.queue}/{one}" for one in ("incoming", "active", "deferred")) + " -type f"
-    lab_api.until(
-        lambda: not lab_api.root(HOST, "sh", "-c", waiting).stdout,
-        what=f"an empty queue: {side.name}",
-        deadline=DRAINED,
-        pause=0.1,
-    )
-
-
-def sample(messages: int, load: Load, side: Side, sender: str, login: Sequence[str] | None) -> Sample:
+def sample(messages: int, load: Load, side: Instance, sender: str, login: Sequence[str] | None) -> Sample:
     """One burst, measured."""
     before, began = cpu.spent(HOST), time.monotonic()
-    burst(messages, load, side, [sender], login)
-    drain(side)
+    burst(HOST, side, load, messages, senders=[sender], login=login)
+    drain(HOST, side)
     seconds = time.monotonic() - began
     by_unit = {unit: round(value / messages, 3) for unit, value in cpu.between(before, cpu.spent(HOST)).items()}
     cpu_ms = round(sum(by_unit.values()), 3)
-    print(f"  {load.name:<36} {side.name:<6} {messages / seconds:7.1f}/s {cpu_ms:6.2f} ms CPU a message", flush=True)
+    print(
+        f"  {name_of(load):<36} {side.name:<6} {messages / seconds:7.1f}/s {cpu_ms:6.2f} ms CPU a message", flush=True
+    )
     return Sample(side.name, messages, round(seconds, 3), cpu_ms, by_unit)
 
 
 def measured(load: Load, rounds: int, messages: int, user: dict[str, str]) -> list[Sample]:
     """Both sides in turn, after a burst of each that is not counted."""
     sides = ((OURS, (user["username"], user["password"])), (STOCK_SIDE, None))
-    for side, _ in sides:
-        relay(side, TLS_SINK if load.tls_sink else CLEAR_SINK)
-    for side, login in sides:
-        burst(SESSIONS * load.per_connection, load, side, [user["username"]], login)
-        drain(side)
-    return [sample(messages, load, side, user["username"], login) for _ in range(rounds) for side, login in sides]
+    with ExitStack() as stack:
+        for side, login in sides:
+            stack.enter_context(relayed(HOST, side, tls=load.tls_sink))
+            burst(HOST, side, load, SESSIONS * load.per_connection, senders=[user["username"]], login=login)
+            drain(HOST, side)
+        return [sample(messages, load, side, user["username"], login) for _ in range(rounds) for side, login in sides]
 
 
 def middles(rows: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -224,24 +127,12 @@ def middles(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def of_loads(samples: dict[Load, list[Sample]]) -> Iterator[tuple[str, Figure]]:
     """For each way to send the ratio by CPU time, `P1…`, and by rate, `P1…_rate`."""
     for load, taken in samples.items():
-        cpu_ms = {side: [one.cpu_ms for one in taken if one.side == side] for side in ("signed", "stock")}
-        rate = {side: [one.messages / one.seconds for one in taken if one.side == side] for side in ("signed", "stock")}
-        yield (
-            load.name,
-            ratio(
-                cpu_ms["stock"],
-                cpu_ms["signed"],
-                names=("stock_cpu_ms", "signed_cpu_ms"),
-                target=load.target,
-                at_least=True,
-            ),
-        )
-        yield (
-            f"{load.name}_rate",
-            ratio(
-                rate["signed"], rate["stock"], names=("signed_per_s", "stock_per_s"), target=load.target, at_least=True
-            ),
-        )
+        name, target = name_of(load), target_of(load)
+        ours, theirs = ([one for one in taken if one.side == side.name] for side in (OURS, STOCK_SIDE))
+        spent = ([one.cpu_ms for one in theirs], [one.cpu_ms for one in ours])
+        rates = ([one.messages / one.seconds for one in ours], [one.messages / one.seconds for one in theirs])
+        yield name, ratio(*spent, names=("stock_cpu_ms", "signed_cpu_ms"), target=target, at_least=True)
+        yield f"{name}_rate", ratio(*rates, names=("signed_per_s", "stock_per_s"), target=target, at_least=True)
 
 
 def figures(rounds: int, *, messages: int = 2000) -> tuple[dict[str, Figure], dict[str, object]]:
@@ -251,14 +142,18 @@ def figures(rounds: int, *, messages: int = 2000) -> tuple[dict[str, Figure], di
     """
     user = lab_api.info()["logins"][0]
     serve("-e", json.dumps(SETTINGS))
-    samples = {}
-    with sinks(), stock():
-        for load in LOADS:
-            small = load.per_connection > 1
-            samples[load] = measured(load, rounds, messages if small else messages // 2, user)
-    units = {
-        load.name: {side: middles([one.by_unit for one in taken if one.side == side]) for side in ("signed", "stock")}
+    with sinks(HOST), stock():
+        samples = {
+            load: measured(load, rounds, messages // (1 if load.per_connection > 1 else 2), user) for load in LOADS
+        }
+    raw = {
+        name_of(load): {
+            "samples": [asdict(one) for one in taken],
+            "by_unit": {
+                side.name: middles([one.by_unit for one in taken if one.side == side.name])
+                for side in (OURS, STOCK_SIDE)
+            },
+        }
         for load, taken in samples.items()
     }
-    raw = {"samples": {load.name: [asdict(one) for one in taken] for load, taken in samples.items()}, "by_unit": units}
     return dict(of_loads(samples)), {"throughput": raw}

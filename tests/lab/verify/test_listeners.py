@@ -19,9 +19,10 @@ LISTENS = {
     *(("tcp", WORLD, port, "master") for port in (25, 465, 587, 2525)),
     *((protocol, LOOPBACK, 53, "unbound") for protocol in ("tcp", "udp")),
 }
-# And for moments: certbot while it proves a name (http-01), a staged Postfix at ports that the kernel chooses, and a
-# query of Unbound's before its socket is connected.
-FOR_MOMENTS = {("tcp", WORLD, 80, "certbot"), ("tcp", LOOPBACK, 0, "master"), ("udp", WORLD, 0, "unbound")}
+# And for moments: certbot while it proves a name (http-01), a staged Postfix at ports that the kernel chooses, and
+# queries, whose sockets are seen before they are connected and are often gone before it is known whose they were.
+QUERY = ("udp", WORLD, 0, "query")
+FOR_MOMENTS = {("tcp", WORLD, 80, "certbot"), ("tcp", LOOPBACK, 0, "master"), QUERY}
 BARE = {("tcp", WORLD, 22, "sshd")}
 SHOWN = "/run/listeners.json"
 CONTROL = """
@@ -51,10 +52,12 @@ def watched(sender: Sender) -> list[Seen]:
     for entry in json.loads(lab_api.root(sender.name, "cat", SHOWN).stdout):
         processes = set(entry["processes"])
         process = "master" if "master" in processes else "/".join(sorted(processes))
-        where = scope(entry["address"])
-        chosen = (process, where) in {("master", LOOPBACK), ("unbound", WORLD)}  # by the kernel, or by chance
-        port = 0 if chosen else entry["port"]
-        found.append(Seen((entry["protocol"], where, port, process), entry["firewall"]))
+        place = (entry["protocol"], scope(entry["address"]), entry["port"], process)
+        if place[:2] == ("udp", WORLD) and entry["port"] > 1023 and process in {"", "unbound"}:
+            place = QUERY
+        elif place[1] == LOOPBACK and process == "master":
+            place = (*place[:2], 0, process)
+        found.append(Seen(place, entry["firewall"]))
     return found
 
 

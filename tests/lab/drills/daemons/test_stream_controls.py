@@ -16,7 +16,9 @@ MASTER = "/etc/postfix/master.cf"
 def test_a_loss_is_seen(sender: Sender, logins: tuple[Login, ...]) -> None:
     with lab_api.fault("rx", "tcp dport 25 drop"), stream(sender, logins) as running:
         running.stop()
+        lab_api.root(sender.name, "systemctl", "stop", "postfix")  # a delivery that is under way would go on
         lab_api.root(sender.name, "postsuper", "-d", "ALL")
+        lab_api.root(sender.name, "systemctl", "start", "postfix")
     fate = running.fate(deadline=5)
     assert fate.lost == fate.accepted
     with pytest.raises(AssertionError, match="lost: "):
