@@ -32,9 +32,9 @@ def sockets() -> dict[str, tuple[str, str, int]]:
     """Every socket that waits for somebody: its inode, and protocol, address and port."""
     found = {}
     for table, family in TABLES.items():
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            columns = line.split()
-            if columns[3] == WAITING[table[:3]]:
+        state = f" {WAITING[table[:3]]} "
+        for line in Path(f"/proc/net/{table}").read_text().splitlines():
+            if state in line and (columns := line.split())[3] == WAITING[table[:3]]:
                 digits, port = columns[1].split(":")
                 found[columns[9]] = (table[:3], address_of(digits, family), int(port, 16))
     return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import gzip
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ else:
 KEYS = ("domain", "servers", "dns", "logins", "limits", "dmarc_policy", "dmarc_rua")
 LOGIN_KEYS = ("username", "password_hash")
 LIMIT_KEYS = ("hourly", "daily")
+CACHE_FORMAT = 2  # another one is as good as none
 DMARC_POLICIES = ("none", "quarantine", "reject")
 
 
@@ -78,7 +78,7 @@ def load(directory: Path, cache: Path | None = None) -> Inventory:
     """Return every domain of `directory` (files *.yml and *.yaml, but for hidden ones, which are editors').
 
     A file at fault is named and leaves its domain out; the others are returned. With `cache`, a file of the owner's
-    own, what was read is kept there and used while names, sizes and times of the files stay the same.
+    own, what was read is kept there, and a file is read again when its size or its times have changed.
 
     Raises:
         DirectoryError: there is no such directory. Taken for an empty one it would take every domain off the hosts.
@@ -91,18 +91,12 @@ def load(directory: Path, cache: Path | None = None) -> Inventory:
             "sends yet, make it, empty"
         ) from error
     files = [path for path in entries if path.suffix in {".yml", ".yaml"} and not path.name.startswith(".")]
-    stamp = hashlib.sha256()
-    for path in files:
-        with suppress(OSError):  # a link that leads nowhere: reading it says so
-            stat = path.stat()
-            stamp.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n".encode())
-    if cache and (cached := _cached(cache, stamp.hexdigest())):
-        return cached
-    found = _check_together(dict(_parse_all(files)))
-    if cache:
+    kept = _kept(cache) if cache else {}
+    read = {path: _read(path, kept) for path in files}
+    if cache and {str(path): said for path, (said, _) in read.items() if said} != kept:
         with suppress(OSError):  # a home that cannot be written to costs time, and nothing else
-            _keep(cache, stamp.hexdigest(), found)
-    return found
+            _keep(cache, read)
+    return _check_together({path: domain for path, (_, domain) in read.items()})
 
 
 def parse(path: Path, text: str) -> Domain:
@@ -239,14 +233,43 @@ def _logins(said: Any) -> Iterator[Login]:
         yield Login(username, hashed)
 
 
-def _parse_all(files: list[Path]) -> Iterator[tuple[Path, Domain | Invalid]]:
-    for path in files:
-        try:
-            yield path, parse(path, path.read_text(encoding="utf-8"))
-        except Invalid as error:
-            yield path, error
-        except (OSError, UnicodeDecodeError) as error:
-            yield path, Invalid(f"it cannot be read ({error})")
+def _read(path: Path, kept: Mapping[str, Mapping[str, Any]]) -> tuple[Mapping[str, Any], Domain | Invalid]:
+    """What a file says, and how that is kept: empty for what must be read again, since it is not known to be a file."""
+    try:
+        stat = path.stat()
+    except OSError:  # a link that leads nowhere
+        return {}, _parsed(path)
+    stamp = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+    before = kept.get(str(path), {})
+    if before.get("stamp") == stamp:
+        return before, _restored(before)
+    domain = _parsed(path)
+    said = {"invalid": str(domain)} if isinstance(domain, Invalid) else {"domain": asdict(domain)}
+    return {"stamp": stamp, **said}, domain
+
+
+def _parsed(path: Path) -> Domain | Invalid:
+    try:
+        return parse(path, path.read_text(encoding="utf-8"))
+    except Invalid as error:
+        return error
+    except (OSError, UnicodeDecodeError) as error:
+        return Invalid(f"it cannot be read ({error})")
+
+
+def _restored(kept: Mapping[str, Any]) -> Domain | Invalid:
+    if "invalid" in kept:
+        return Invalid(kept["invalid"])
+    said = kept["domain"]
+    return Domain(
+        name=said["name"],
+        servers=tuple(said["servers"]),
+        dns=said["dns"],
+        logins=tuple(Login(**login) for login in said["logins"]),
+        dmarc_policy=said["dmarc_policy"],
+        dmarc_rua=said["dmarc_rua"],
+        limits=Limits(**said["limits"]) if said["limits"] else None,
+    )
 
 
 def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
@@ -256,13 +279,10 @@ def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
     """
     faults = [Fault(path.stem, f"{path}: {error}") for path, error in found.items() if isinstance(error, Invalid)]
     files: dict[str, Path] = {}
-    hashes: dict[str, dict[Path, str]] = {}
     wrong: set[str] = set()
     domains = {path: domain for path, domain in found.items() if isinstance(domain, Domain)}
     names = {path.stem for path in found}
-    for path, domain in domains.items():
-        for login in domain.logins:
-            hashes.setdefault(login.username, {})[path] = login.password_hash
+    authorities = _authorities(domains)
 
     def fault(domain: Domain, message: str) -> None:
         faults.append(Fault(domain.name, message))
@@ -273,8 +293,9 @@ def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
         if first != path:
             fault(domain, f"{path}: the domain {domain.name} has a file already, {first}; leave one of them")
         for login in domain.logins:
-            owner = login.username.rpartition("@")[2]
-            if other := _contradiction(path, hashes[login.username], owner):
+            owner = _owner(login)
+            hashes = {} if path.stem == owner else authorities[login.username]
+            if other := next((hashes[one] for one in hashes if one != login.password_hash), None):
                 fault(
                     domain,
                     f"{path}: logins: {login.username} has another password_hash in {other}; a login has one, "
@@ -289,43 +310,36 @@ def _check_together(found: Mapping[Path, Domain | Invalid]) -> Inventory:
     return Inventory(tuple(domain for domain in domains.values() if domain.name not in wrong), tuple(faults))
 
 
-def _contradiction(path: Path, hashes: Mapping[Path, str], owner: str) -> Path | None:
-    """The file that `path` contradicts in the hash of a login of domain `owner`, or None.
+def _authorities(domains: Mapping[Path, Domain]) -> dict[str, dict[str, Path]]:
+    """For each login the hashes that count, each with the first file that has it.
 
-    `hashes` holds what each file says. The domain's own file is in the right.
+    Those of its own domain's file; where that does not name the login, those of all that do.
     """
-    if path.stem == owner:
-        return None
-    authorities = [other for other in hashes if other.stem == owner] or list(hashes)
-    return next((other for other in authorities if hashes[other] != hashes[path]), None)
+    own: dict[str, dict[str, Path]] = {}
+    others: dict[str, dict[str, Path]] = {}
+    for path, domain in domains.items():
+        for login in domain.logins:
+            side = own if path.stem == _owner(login) else others
+            side.setdefault(login.username, {}).setdefault(login.password_hash, path)
+    return {**others, **own}
 
 
-def _cached(cache: Path, stamp: str) -> Inventory | None:
+def _owner(login: Login) -> str:
+    """The domain of the login itself."""
+    return login.username.rpartition("@")[2]
+
+
+def _kept(cache: Path) -> dict[str, dict[str, Any]]:
+    """What was kept of each file, by its path; nothing where that cannot be read."""
     try:
         kept = json.loads(gzip.decompress(cache.read_bytes()))
-    except (OSError, EOFError, ValueError):
-        return None
-    if kept.get("stamp") != stamp:
-        return None
-    return Inventory(
-        tuple(
-            Domain(
-                name=said["name"],
-                servers=tuple(said["servers"]),
-                dns=said["dns"],
-                logins=tuple(Login(**login) for login in said["logins"]),
-                dmarc_policy=said["dmarc_policy"],
-                dmarc_rua=said["dmarc_rua"],
-                limits=Limits(**said["limits"]) if said.get("limits") else None,
-            )
-            for said in kept["domains"]
-        ),
-        tuple(Fault(**fault) for fault in kept["faults"]),
-    )
+        return dict(kept["files"]) if kept["format"] == CACHE_FORMAT else {}
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        return {}
 
 
-def _keep(cache: Path, stamp: str, found: Inventory) -> None:
-    kept = {"stamp": stamp, "domains": [asdict(d) for d in found.domains], "faults": [asdict(f) for f in found.faults]}
+def _keep(cache: Path, read: Mapping[Path, tuple[Mapping[str, Any], Domain | Invalid]]) -> None:
+    kept = {"format": CACHE_FORMAT, "files": {str(path): said for path, (said, _) in read.items() if said}}
     cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = cache.with_name(f"{cache.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds password hashes

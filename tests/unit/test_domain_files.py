@@ -171,6 +171,26 @@ def test_what_a_domain_names_must_exist(tmp_path: Path) -> None:
     assert 'did you mean "labs"?' in checked.faults[1].message
 
 
+def test_of_many_files_only_those_that_changed_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    write(tmp_path, acme_example=GOOD, shop_example=GOOD.replace("acme.example", "shop.example"), bad_example="x: y")
+    domain_files.load(tmp_path, cache=cache)
+    read: list[str] = []
+    parse = domain_files.parse
+    monkeypatch.setattr(domain_files, "parse", lambda path, text: (read.append(path.stem), parse(path, text))[1])
+    first = domain_files.load(tmp_path, cache=cache)
+    assert ([domain.name for domain in first.domains], len(first.faults), read) == (
+        ["acme.example", "shop.example"],
+        1,
+        [],
+    )
+    write(tmp_path, new_example=GOOD.replace("acme.example", "new.example"))
+    (tmp_path / "shop.example.yml").unlink()
+    found = domain_files.load(tmp_path, cache=cache)
+    assert ([domain.name for domain in found.domains], read) == (["acme.example", "new.example"], ["new.example"])
+    assert found.faults == first.faults
+
+
 def test_the_cache_is_used_until_a_file_changes_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     cache = tmp_path / "cache" / "x.json.gz"
     write(tmp_path, acme_example=GOOD)
