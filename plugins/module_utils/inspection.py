@@ -31,6 +31,8 @@ OURS = "Sendyard"  # stands in the first line of every file that we write
 SECONDS_TO_CONNECT = 8
 CONTROLLERS = Path("/etc/sendyard/guard-controllers.conf")  # written by role guard, an address a line
 CONTROLLERS_KEPT = 32
+POLICY = Path("/usr/sbin/policy-rc.d")  # Debian's: what it forbids, a package does not start
+POLICY_ASIDE = POLICY.with_name("policy-rc.d.sendyard-aside")  # somebody else's, while ours stands
 
 
 def inspect(
@@ -48,10 +50,10 @@ def inspect(
         port25_targets: mail hosts whose port 25 is tried; one that answers is enough.
         controller_addresses: those that the controller would come from, as it knows them itself.
 
-    Keys of the result: release (version id), codename, init, addresses_missing, packages_missing, occupied
-    ({port: process}), main_cf ("absent", "ours" or "foreign"), port25 ("open", "blocked" or "not tried"),
-    ssh_ports, controllers (the addresses of all controllers, see `controllers`), domains_digest ("" where there is no
-    table).
+    Keys of the result: release (version id), codename, init, addresses_missing, packages_settled (all are there, and no
+    installation of ours was left unfinished), occupied ({port: process}), main_cf ("absent", "ours" or "foreign"),
+    port25 ("open", "blocked" or "not tried"), ssh_ports, controllers (the addresses of all controllers, see
+    `controllers`), domains_digest ("" where there is no table).
     """
     release = os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
     sessions = list(ssh_sessions())
@@ -61,7 +63,7 @@ def inspect(
         "release": release.get("VERSION_ID", ""),
         "init": Path("/proc/1/comm").read_text(encoding="utf-8").strip(),
         "addresses_missing": [address for address in addresses if ipaddress.ip_address(address) not in held],
-        "packages_missing": missing_packages(packages),
+        "packages_settled": not missing_packages(packages) and not installation_is_unfinished(),
         "occupied": {
             str(listener.port): listener.process
             for listener in listeners()  # on loopback too: beside it, nothing can listen on all addresses
@@ -94,6 +96,19 @@ def missing_packages(packages: Iterable[str]) -> list[str]:
     lines = _output(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names]).splitlines()
     installed = {line.split()[0] for line in lines if line.endswith(" installed")}
     return [choice[0] for choice in choices if not installed.intersection(choice)]
+
+
+def policy_is_ours() -> bool:
+    """Whether it is we who forbid that packages start anything."""
+    try:
+        return OURS.encode() in POLICY.read_bytes()
+    except OSError:
+        return False
+
+
+def installation_is_unfinished() -> bool:
+    """Whether an earlier run began to install packages, and did not come to its end."""
+    return policy_is_ours() or os.path.lexists(POLICY_ASIDE)
 
 
 @dataclass(frozen=True)
