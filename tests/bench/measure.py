@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+import backlog
 import domains
 import runs
 import throughput
@@ -17,7 +18,7 @@ from bed import borrowed_lab
 from figures import table, write
 from programs import ROOT
 
-PARTS = {"runs": runs.figures, "throughput": throughput.figures, "domains": domains.figures}
+PARTS = {"runs": runs.figures, "throughput": throughput.figures, "domains": domains.figures, "queue": backlog.figures}
 ROUNDS, FULL_ROUNDS = 3, 7
 
 

@@ -45,6 +45,7 @@ SCENARIOS = {
         "postfix_notify_classes": ["resource", "software"],
     },
 }
+TABLES = ("etc/postfix/sender_login", "var/lib/sendyard/postfix/unanswered")  # that others write
 
 
 def rendered(version: str, **variables: object) -> dict[str, render.RenderedFile]:
@@ -69,18 +70,19 @@ def complaints(root: Path, directory: Path) -> list[str]:
         "etc/sendyard/tls/ecdsa.pem",
         "etc/sendyard/tls/rsa.pem",
         "etc/ssl/certs/ca-certificates.crt",
-        "etc/postfix/sender_login",
+        *TABLES,
     )
     for path in files:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()
         os.utime(root / path, (0, 0))
     for name in ("main.cf", "master.cf"):
-        text = re.sub(r"/etc/(?=postfix/|sendyard/|ssl/)", f"{root}/etc/", (directory / name).read_text())
+        text = re.sub(r"/(?=etc/(postfix|sendyard|ssl)/|var/lib/sendyard/)", f"{root}/", (directory / name).read_text())
         (directory / name).write_text(text)
         os.utime(directory / name, (0, 0))
-    table = f"lmdb:{root}/etc/postfix/sender_login"
-    subprocess.run(["postmap", "-c", str(directory), table], check=True, timeout=20, capture_output=True)
+    for table in TABLES:
+        argv = ["postmap", "-c", str(directory), f"lmdb:{root}/{table}"]
+        subprocess.run(argv, check=True, timeout=20, capture_output=True)
     found = postfix_inspect.inspect(directory)
     listeners = [listener(port) for port in (25, 587, 465, 2525)]
     return [

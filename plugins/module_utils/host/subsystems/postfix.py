@@ -42,6 +42,8 @@ _MASTER_DAEMON = Path("/usr/lib/postfix/sbin/master")
 _AT_START = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "mail_owner", "data_directory")
 # What else a role places (housekeeping, rotation, programs) is none of Postfix's affair.
 _READ_BY_POSTFIX = re.compile(r"/etc/postfix/.+|/etc/aliases|/etc/systemd/system/postfix(@-)?\.service\.d/.+")
+# Receivers that do not answer: the host keeps this table itself (sendyard-unanswered), and no Postfix starts without.
+_UNANSWERED = Path("/var/lib/sendyard/postfix/unanswered")
 _LISTENERS = (25, 587, 465, 2525)
 _LEFT = "The running configuration was left as it is."
 
@@ -116,6 +118,8 @@ class Postfix(Subsystem):
     def validate(self, stage: Stage) -> None:
         """Parse as Postfix does, look for what it does not see, then have sessions with a staged instance."""
         directory = self._rewritten(stage)
+        if _UNANSWERED in lmdb_sources(stage.text(MAIN)):
+            _provide(_UNANSWERED, directory)
         try:
             found = postfix_inspect.inspect(directory)
             non_smtpd = [str(milter) for milter in self.settings.get("non_smtpd_milters", self.milters)]
@@ -252,6 +256,14 @@ def _read_from(path: Path, offset: int, limit: int = 100_000) -> str:
     with path.open("rb") as stream:
         stream.seek(offset)
         return stream.read(limit).decode(errors="replace")
+
+
+def _provide(table: Path, directory: Path) -> None:
+    """Make an empty lmdb table, with the main.cf of `directory`, where there is none."""
+    if not table.with_name(f"{table.name}.lmdb").exists():
+        table.parent.mkdir(mode=0o755, exist_ok=True)
+        table.touch()
+        run(["postmap", "-c", directory, f"lmdb:{table}"], deadline=20).require(f"Making {table}.lmdb")
 
 
 def _at_start(change: Change) -> bool:
