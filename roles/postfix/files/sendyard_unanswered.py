@@ -14,25 +14,31 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 TABLE = Path("/var/lib/sendyard/postfix/unanswered")
 TRANSPORT = "unanswered:"
+OLD = 600  # seconds: by then a message was tried again at least once; one lost connection is no reason
 # A receiver that says something, were it 421, holds a process for a moment only.
 _ANSWERED = re.compile(r" (said|refused to talk to me): ")
 _DOMAIN = re.compile(r"[a-z0-9._-]+")
 
 
-def domains(queue: Iterable[str], before: set[str]) -> set[str]:
-    """The domains that do not answer, by the lines of `postqueue -j` and by which were so `before`.
+def domains(queue: Iterable[str], before: set[str], now: float) -> set[str]:
+    """The domains that do not answer, by the lines of `postqueue -j`, by which were so `before`, and the time.
 
     Of a message that is being tried again the queue does not say why it waited, so that what is known holds until the
-    receiver answers or no mail for it is left.
+    receiver answers or no old mail for it is left. Mail that has just come says nothing: a large receiver always has
+    some.
     """
     silent, answered, waiting = set(), set(), set()
     for line in queue:
-        for recipient in json.loads(line)["recipients"]:
+        message = json.loads(line)
+        if message["arrival_time"] > now - OLD:
+            continue
+        for recipient in message["recipients"]:
             domain = recipient["address"].rpartition("@")[2].lower()
             if not _DOMAIN.fullmatch(domain):
                 continue
@@ -46,7 +52,7 @@ def main() -> None:
     """Make the table anew, where it would be another."""
     before = {line.split()[0] for line in TABLE.read_text().splitlines()} if TABLE.exists() else set()
     listed = subprocess.run(["postqueue", "-j"], capture_output=True, check=True, text=True, timeout=120)
-    now = domains(listed.stdout.splitlines(), before)
+    now = domains(listed.stdout.splitlines(), before, time.time())
     if now == before and TABLE.with_name(f"{TABLE.name}.lmdb").exists():
         return
     new = TABLE.with_name(f"{TABLE.name}.new")
