@@ -204,6 +204,28 @@ def test_receivers_that_misbehave_hold_up_nobody_else(
     assert all(signers(content) == [login.domains[0]] for content in taken)
 
 
+UNANSWERED = "/var/lib/sendyard/postfix/unanswered"
+HOUSEKEEPING = "sendyard-postfix-housekeeping"
+
+
+def test_who_does_not_answer_has_delivery_processes_of_its_own(sender: Sender, logins: tuple[Login, ...]) -> None:
+    """The table routes, and is made anew from the queue. What this gains: `script/bench queue`."""
+    login, word = logins[0], lab_api.token()
+    content = f"From: {login.username}\r\nSubject: {word}\r\n\r\nHello.\r\n".encode()
+    lab_api.root(sender.name, "systemctl", "stop", f"{HOUSEKEEPING}.timer")
+    try:
+        lab_api.root(sender.name, "tee", UNANSWERED, stdin="sink.rx.example unanswered:\n")
+        lab_api.root(sender.name, "postmap", f"lmdb:{UNANSWERED}")
+        with logged_in(sender, login) as opened:
+            assert submit(opened, login.username, [f"{word}@sink.rx.example"], content).positive
+        lab_api.wait_for_mail(word)
+        by = rf"postfix/unanswered/smtp\[.*to=<{word}@.*status=sent"
+        assert lab_api.root(sender.name, "grep", "-c", by, LOG).stdout.strip() == "1"
+    finally:
+        lab_api.root(sender.name, "systemctl", "start", HOUSEKEEPING, f"{HOUSEKEEPING}.timer")
+    assert lab_api.root(sender.name, "cat", UNANSWERED).stdout == ""
+
+
 # --- the certificate --------------------------------------------------------------------------------------------------
 
 
