@@ -93,10 +93,10 @@ def load(directory: Path, cache: Path | None = None) -> Inventory:
     files = [path for path in entries if path.suffix in {".yml", ".yaml"} and not path.name.startswith(".")]
     kept = _kept(cache) if cache else {}
     read = {path: _read(path, kept) for path in files}
-    if cache and {str(path): said for path, (said, _) in read.items() if said} != kept:
+    if cache and {str(path): one[0] for path, one in read.items() if one[0]} != kept:
         with suppress(OSError):  # a home that cannot be written to costs time, and nothing else
             _keep(cache, read)
-    return _check_together({path: domain for path, (_, domain) in read.items()})
+    return _check_together({path: one[1] for path, one in read.items()})
 
 
 def parse(path: Path, text: str) -> Domain:
@@ -339,7 +339,7 @@ def _kept(cache: Path) -> dict[str, dict[str, Any]]:
 
 
 def _keep(cache: Path, read: Mapping[Path, tuple[Mapping[str, Any], Domain | Invalid]]) -> None:
-    kept = {"format": CACHE_FORMAT, "files": {str(path): said for path, (said, _) in read.items() if said}}
+    kept = {"format": CACHE_FORMAT, "files": {str(path): one[0] for path, one in read.items() if one[0]}}
     cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = cache.with_name(f"{cache.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds password hashes
