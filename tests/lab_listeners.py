@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import lab_api
 from programs import ROOT
@@ -22,6 +23,7 @@ LISTENS = {
 QUERY = ("udp", WORLD, 0, "query")
 FOR_MOMENTS = {("tcp", WORLD, 80, "certbot"), ("tcp", LOOPBACK, 0, "master"), QUERY}
 BARE = {("tcp", WORLD, 22, "sshd")}
+ALLOWED = {place[:3]: place[3] for place in LISTENS | FOR_MOMENTS}
 SHOWN = "/run/listeners.json"
 WATCHER = "/run/listener_watch.py"
 
@@ -38,17 +40,25 @@ def scope(address: str) -> str:
     return LOOPBACK if address in {"127.0.0.1", "::1"} else WORLD
 
 
+def _where(entry: dict[str, Any]) -> tuple[str, str, int]:
+    return entry["protocol"], scope(entry["address"]), entry["port"]
+
+
 def watched(host: str) -> list[Seen]:
-    """All that was ever seen. A process that is none of Postfix's master and its children stands for itself."""
+    """All that was ever seen.
+
+    A process that is none of Postfix's master and its children stands for itself; one that was gone before it was known
+    (a busy machine), for the one that may listen there.
+    """
     found = []
     for entry in json.loads(lab_api.root(host, "cat", SHOWN).stdout):
         processes = set(entry["processes"])
         process = "master" if "master" in processes else "/".join(sorted(processes))
-        place = (entry["protocol"], scope(entry["address"]), entry["port"], process)
+        place = (*_where(entry), process or ALLOWED.get(_where(entry), ""))
         if place[:2] == ("udp", WORLD) and entry["port"] > 1023 and process in {"", "unbound"}:
             place = QUERY
-        elif place[1] == LOOPBACK and process == "master":
-            place = (*place[:2], 0, process)
+        elif place[:2] == ("tcp", LOOPBACK) and entry["port"] > 1023 and process in {"", "master", "smtpd"}:
+            place = ("tcp", LOOPBACK, 0, "master")
         found.append(Seen(place, entry["firewall"]))
     return found
 
