@@ -26,8 +26,10 @@ _ANSWERED = re.compile(r" (said|refused to talk to me): ")
 _DOMAIN = re.compile(r"[a-z0-9._-]+")
 
 
-def domains(queue: Iterable[str], before: set[str], now: float) -> set[str]:
+def domains(queue: Iterable[str], before: set[str], own: set[str], now: float) -> set[str]:
     """The domains that do not answer, by the lines of `postqueue -j`, by which were so `before`, and the time.
+
+    Never those that are the host's `own`: sent into the network, mail that waits for a mailbox here would come back.
 
     Of a message that is being tried again the queue does not say why it waited, so that what is known holds until the
     receiver answers or no old mail for it is left. Mail that has just come says nothing: a large receiver always has
@@ -45,14 +47,16 @@ def domains(queue: Iterable[str], before: set[str], now: float) -> set[str]:
             waiting.add(domain)
             if reason := recipient.get("delay_reason", ""):
                 (answered if _ANSWERED.search(reason) else silent).add(domain)
-    return (silent | (before & waiting)) - answered
+    return (silent | (before & waiting)) - answered - own
 
 
 def main() -> None:
     """Make the table anew, where it would be another."""
     before = {line.split()[0] for line in TABLE.read_text().splitlines()} if TABLE.exists() else set()
     listed = subprocess.run(["postqueue", "-j"], capture_output=True, check=True, text=True, timeout=120)
-    now = domains(listed.stdout.splitlines(), before, time.time())
+    asked = ["postconf", "-hx", "mydestination", "virtual_mailbox_domains"]
+    own = subprocess.run(asked, capture_output=True, check=True, text=True, timeout=20)
+    now = domains(listed.stdout.splitlines(), before, {*own.stdout.replace(",", " ").lower().split()}, time.time())
     if now == before and TABLE.with_name(f"{TABLE.name}.lmdb").exists():
         return
     new = TABLE.with_name(f"{TABLE.name}.new")

@@ -22,7 +22,7 @@ GREYLISTED = "host mx.dead.example[2001:db8::1] said: 450 4.2.0 later (in reply 
 
 def domains(queue: list[str], before: set[str]) -> set[str]:
     """What the script finds now."""
-    found: set[str] = script["domains"](queue, before, NOW)
+    found: set[str] = script["domains"](queue, before, {"mx1.yard.example"}, NOW)
     return found
 
 
@@ -59,3 +59,8 @@ def test_nothing_that_would_be_another_entry_is_named() -> None:
 def test_one_lost_connection_is_no_reason_and_fresh_mail_keeps_nobody_named() -> None:
     assert domains([line("a@large.example", TIMEOUT, age=300)], set()) == set()
     assert domains([line("a@large.example", age=2)], {"large.example"}) == set()
+
+
+def test_the_hosts_own_domains_are_never_named() -> None:
+    full = "maildir delivery failed: No space left on device"
+    assert domains([line("postmaster@mx1.yard.example", full)], {"mx1.yard.example"}) == set()
