@@ -65,14 +65,19 @@ def hung(sender: Sender, unit: str) -> Iterator[None]:
 
 
 @contextmanager
-def killed(sender: Sender, *units: str) -> Iterator[None]:
-    """Daemons whose every process was killed at once; at the end of the block they are started if they are not up."""
+def killed(sender: Sender, *units: str, for_good: bool = False) -> Iterator[None]:
+    """Daemons whose every process was killed at once; at the end of the block they are started if they are not up.
+
+    With `for_good` systemd does not start them before.
+    """
     before = processes(sender, *units)
     assert before
     signal(sender, "KILL", *units)
     try:
         left = before.keys() & processes(sender, *units).keys()
         assert not left, f"{left} outlived SIGKILL"
+        if for_good:
+            lab_api.root(sender.name, "systemctl", "stop", *units)
         yield
     finally:
         lab_api.root(sender.name, "systemctl", "reset-failed", *units, check=False)

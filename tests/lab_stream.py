@@ -142,6 +142,11 @@ class Stream:
 
         return lab_api.until(ended, what="submissions during the fault", deadline=deadline)
 
+    def wait_until_shut(self) -> None:
+        """Until somebody has found a port shut after now."""
+        since = time.monotonic()
+        lab_api.until(lambda: any(knock.met and knock.at > since for knock in self.knocks), what="a port that is shut")
+
     def _count(self) -> int:
         return sum(attempt.accepted for attempt in self.attempts)
 

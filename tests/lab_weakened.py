@@ -24,23 +24,23 @@ def weakened(
         for option, values in (("-e", main or {}), ("-P", master or {})):
             if values:
                 lab_api.root(sender.name, "postconf", option, *(f"{name}={value}" for name, value in values.items()))
-        _reload(sender)
+        reload_postfix(sender.name)
         yield
     finally:
         for name in ("main.cf", "master.cf"):
             lab_api.root(sender.name, "cp", "-a", f"{kept}/{name}", f"{CONFIGURATION}/{name}")
         lab_api.root(sender.name, "rm", "-r", kept)
-        _reload(sender)
+        reload_postfix(sender.name)
 
 
-def _reload(sender: Sender) -> None:
+def reload_postfix(host: str) -> None:
     """Have Postfix take its files up; master(8) does so after the command has ended, and says it in the log."""
 
     def reloads() -> str:
         return lab_api.root(
-            sender.name, "grep", "-c", "reload -- version", "/var/log/sendyard/postfix.log", check=False
+            host, "grep", "-c", "reload -- version", "/var/log/sendyard/postfix.log", check=False
         ).stdout
 
     before = reloads()
-    lab_api.root(sender.name, "postfix", "reload")
-    lab_api.until(lambda: reloads() != before, what=f"the reload of Postfix on {sender.name}")
+    lab_api.root(host, "postfix", "reload")
+    lab_api.until(lambda: reloads() != before, what=f"the reload of Postfix on {host}")

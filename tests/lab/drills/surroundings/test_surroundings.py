@@ -19,6 +19,7 @@ from lab_faults import AUTH, GATE, SIGNER, postfix
 from lab_hosts import Login, Sender
 from lab_stream import stream
 from lab_submission import logged_in, signers, submit
+from lab_weakened import reload_postfix
 from tls import Authority, make_key
 
 QUEUE = "/var/spool/postfix"
@@ -34,15 +35,23 @@ def container(sender: Sender) -> str:
     return next(name for name in names if name.endswith(sender.name))
 
 
+@contextmanager
+def dead(sender: Sender) -> Iterator[None]:
+    """A host whose every process was killed, and which is started again."""
+    subprocess.run(["podman", "kill", container(sender)], check=True, capture_output=True, timeout=60)
+    try:
+        yield
+    finally:
+        lab_api.lab("up", deadline=300)
+
+
 def test_the_host_dies_and_is_started(sender: Sender, logins: tuple[Login, ...]) -> None:
     """Process death: the page cache outlives a container. For loss of power see the order of fsync and reply."""
     with stream(sender, logins) as running:
-        subprocess.run(["podman", "kill", container(sender)], check=True, capture_output=True, timeout=60)
-        lab_api.until(lambda: any(attempt.code == 0 for attempt in running.attempts), what="a client without a server")
-        lab_api.lab("up", deadline=300)
+        with dead(sender):
+            running.wait_until_shut()
         running.wait_for(20, deadline=HEALED)
         fate = running.fate()
-    assert fate.shut, "no port was shut"
     fate.assert_kept()
 
 
@@ -214,13 +223,19 @@ def test_who_does_not_answer_has_delivery_processes_of_its_own(sender: Sender, l
     content = f"From: {login.username}\r\nSubject: {word}\r\n\r\nHello.\r\n".encode()
     lab_api.root(sender.name, "systemctl", "stop", f"{HOUSEKEEPING}.timer")
     try:
+        # A file of a container's image is another one once it was written to, and who has it open keeps the first.
+        lab_api.root(sender.name, "touch", f"{UNANSWERED}.lmdb")
+        reload_postfix(sender.name)
         lab_api.root(sender.name, "tee", UNANSWERED, stdin="sink.rx.example unanswered:\n")
         lab_api.root(sender.name, "postmap", f"lmdb:{UNANSWERED}")
         with logged_in(sender, login) as opened:
             assert submit(opened, login.username, [f"{word}@sink.rx.example"], content).positive
         lab_api.wait_for_mail(word)
         by = rf"postfix/unanswered/smtp\[.*to=<{word}@.*status=sent"
-        assert lab_api.root(sender.name, "grep", "-c", by, LOG).stdout.strip() == "1"
+        lab_api.until(
+            lambda: lab_api.root(sender.name, "grep", "-c", by, LOG, check=False).stdout.strip() == "1",
+            what=f"a delivery by {by}",
+        )
     finally:
         lab_api.root(sender.name, "systemctl", "start", HOUSEKEEPING, f"{HOUSEKEEPING}.timer")
     assert lab_api.root(sender.name, "cat", UNANSWERED).stdout == ""
