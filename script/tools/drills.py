@@ -61,6 +61,7 @@ DRILLS = (
     Drill("installation", 20),
     Drill("reruns", 20),
     Drill("guard", 20),
+    Drill("secrets", 15),
     Drill("tenants", 20),
     Drill("upgrade", 20),
     Drill("soak", 20),
