@@ -33,10 +33,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         name = variables["inventory_hostname"]
         served = [domain for domain in owner.domains_in_order(said, variables) if name in domain.servers]
         if part == "zones":
+            table = owner.table(said, variables)
             known = variables["ansible_facts"]["sendyard"]["domains_digest"]
-            if known == domains.digest(owner.table(said, variables)):
+            if known == domains.digest(table):
                 result.update(changed=False)  # nothing changed since the last run, so this one will change no zone
                 return result
+            new = domains.with_new_records(domains.unpacked(table), owner.kept_table(known, said, name))
+            served = [domain for domain in served if domain.name in new]
         elif part == "changed":
             served = [domain for domain in served if domain.name in pending]
         wanted = [*_host_records(name, said, pending), *_domain_records(served, said, pending, variables)]

@@ -8,13 +8,12 @@ from __future__ import annotations
 import difflib
 import gzip
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from . import own_cache
 from .domains import DOMAIN, LOGIN, PROBE_PREFIX, Domain, Limits, Login
 from .errors import SendyardError
 from .logins import SCHEME, is_hash
@@ -94,8 +93,7 @@ def load(directory: Path, cache: Path | None = None) -> Inventory:
     kept = _kept(cache) if cache else {}
     read = {path: _read(path, kept) for path in files}
     if cache and {str(path): one[0] for path, one in read.items() if one[0]} != kept:
-        with suppress(OSError):  # a home that cannot be written to costs time, and nothing else
-            _keep(cache, read)
+        _keep(cache, read)
     return _check_together({path: one[1] for path, one in read.items()})
 
 
@@ -332,7 +330,7 @@ def _owner(login: Login) -> str:
 def _kept(cache: Path) -> dict[str, dict[str, Any]]:
     """What was kept of each file, by its path; nothing where that cannot be read."""
     try:
-        kept = json.loads(gzip.decompress(cache.read_bytes()))
+        kept = json.loads(gzip.decompress(own_cache.read(cache)))
         return dict(kept["files"]) if kept["format"] == CACHE_FORMAT else {}
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return {}
@@ -340,9 +338,4 @@ def _kept(cache: Path) -> dict[str, dict[str, Any]]:
 
 def _keep(cache: Path, read: Mapping[Path, tuple[Mapping[str, Any], Domain | Invalid]]) -> None:
     kept = {"format": CACHE_FORMAT, "files": {str(path): one[0] for path, one in read.items() if one[0]}}
-    cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = cache.with_name(f"{cache.name}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds password hashes
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(gzip.compress(json.dumps(kept).encode(), compresslevel=1, mtime=0))
-    new.replace(cache)
+    own_cache.write(cache, gzip.compress(json.dumps(kept).encode(), compresslevel=1, mtime=0))

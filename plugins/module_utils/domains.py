@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from .errors import SendyardError
 from .host import files
@@ -158,16 +158,38 @@ def read_table(path: str | Path) -> Mapping[str, Any]:
         TableError: there is no such file, or it is not a table of this format.
     """
     try:
-        table = json.loads(gzip.decompress(Path(path).read_bytes()))
+        table = unpacked(Path(path).read_bytes())
     except (OSError, EOFError, ValueError) as error:
         raise TableError(
             f"{path}: the table of this host's domains cannot be read ({error}). Run the play again."
         ) from error
-    if not isinstance(table, dict) or table.get("format") != FORMAT:
+    if table.get("format") != FORMAT:
         raise TableError(
             f"{path}: the table of this host's domains has another format than {FORMAT}. Run the play again."
         )
-    return cast(Mapping[str, Any], table)
+    return table
+
+
+def unpacked(table: bytes) -> Mapping[str, Any]:
+    """Return what `compile_table` packed, {} for other JSON.
+
+    Raises:
+        OSError, EOFError, ValueError: this is no JSON in gzip.
+    """
+    said = json.loads(gzip.decompress(table))
+    return said if isinstance(said, dict) else {}
+
+
+def with_new_records(table: Mapping[str, Any], before: Mapping[str, Any]) -> set[str]:
+    """Return the domains of `table` whose records, or the way to publish them, are not as the table `before` says."""
+    if table["publishing"] != before.get("publishing"):
+        return set(table["domains"])
+    known = before["domains"]
+    return {
+        name
+        for name, domain in table["domains"].items()
+        if domain["record_settings"] != known.get(name, {}).get("record_settings")
+    }
 
 
 def keep_table(path: str | Path) -> None:

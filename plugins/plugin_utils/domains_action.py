@@ -18,7 +18,8 @@ class DomainsAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
-        table = owner.table(owner.settings(variables, self._templar), variables)
+        said = owner.settings(variables, self._templar)
+        table = owner.table(said, variables)
         digest = domains.digest(table)
         facts = variables.get("ansible_facts", {}).get("sendyard", {})
         path = str(domains.TABLE)
@@ -34,4 +35,5 @@ class DomainsAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         )
         if not self._task.check_mode and not result.get("failed"):  # the module keeps the table it was given
             result["ansible_facts"] = {"sendyard": {**facts, "domains_digest": digest}}
+            owner.keep_table(table, said, variables["inventory_hostname"])
         return result

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains, preflight
+from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains, own_cache, preflight
 
 ROLES = Path(__file__).parents[2] / "roles"
 PREFIX = "sendyard_"
@@ -153,9 +152,7 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
         DirectoryError: there is no such directory.
     """
     directory = Path(said["domains_directory"])
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
-    found = domain_files.load(directory, cache=caches / "sendyard" / f"{name}.json.gz")
+    found = domain_files.load(directory, cache=_cache(said, "files.gz"))
     if "dns_credentials" not in said:
         return found
     senders = tuple(task_vars.get("groups", {}).get("senders", ()))
@@ -235,6 +232,25 @@ def table(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
         dmarc_rua=said["dmarc_rua"],
         publishing=_publishing(said),
     )
+
+
+def keep_table(table: bytes, said: Mapping[str, Any], name: str) -> None:
+    """Remember that the server `name` has this table."""
+    kept = _cache(said, f"{name}.table.gz")
+    if own_cache.read(kept) != table:
+        own_cache.write(kept, table)
+
+
+def kept_table(digest: str, said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the table of this digest, which the server `name` has; {} where this controller does not remember it."""
+    kept = own_cache.read(_cache(said, f"{name}.table.gz"))
+    return domains.unpacked(kept) if domains.digest(kept) == digest else {}
+
+
+def _cache(said: Mapping[str, Any], name: str) -> Path:
+    """Return the file in which this controller keeps something about a directory of domain files."""
+    directory = str(Path(said["domains_directory"]).resolve())
+    return own_cache.path(f"{hashlib.sha256(directory.encode()).hexdigest()[:16]}.{name}")
 
 
 def _publishing(said: Mapping[str, Any]) -> str:
