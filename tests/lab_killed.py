@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import lab_api
@@ -33,13 +34,20 @@ WATCH = "until pgrep -f '[B]ECOME-SUCCESS' >/dev/null; do sleep 0.01; done; echo
 KILL_MODULES = "for pid in $(pgrep -f '[B]ECOME-SUCCESS'); do pkill -KILL -P $pid; kill -KILL $pid || :; done"
 
 
-def kill(playbook: str, sender: Sender, settings: dict[str, object], draw: random.Random) -> None:
+def kill(
+    playbook: str,
+    sender: Sender,
+    settings: dict[str, object],
+    draw: random.Random,
+    before: Callable[[], object] = lambda: None,
+) -> None:
     """Run a playbook and kill its controller while a module runs on the host, at a task of `draw`; half of the times
-    what runs on the host is killed too. Prints the task that was hit.
+    what runs on the host is killed too. Prints the task that was hit. `before` comes before each try.
     """
     last, both = _tasks(playbook, sender), draw.random() < 0.5
     hit = ""
     while not hit:  # behind the last tasks, which may be skipped, no module runs: then an earlier one is drawn
+        before()
         last = draw.randrange(1, max(2, last))
         hit = _kill_behind(last, playbook, sender, settings, draw.uniform(0.0, 0.4), both=both)
     print(

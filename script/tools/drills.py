@@ -58,7 +58,7 @@ DRILLS = (
     Drill("surroundings", 20),
     Drill("broken", 12),
     Drill("killed", 30),
-    Drill("installation", 20),
+    Drill("installation", 30),
     Drill("reruns", 20),
     Drill("guard", 20),
     Drill("secrets", 15),

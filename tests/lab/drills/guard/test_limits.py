@@ -30,6 +30,12 @@ def one_an_hour(sender: Sender) -> Iterator[None]:
     forget(sender)
 
 
+def wait_until_said(sender: Sender, text: str) -> None:
+    """Until the gate has said `text` since it was last started or a little before."""
+    last = ("journalctl", "--unit", GATE, "--output=cat", "--lines=30")
+    lab_api.until(lambda: text in lab_api.root(sender.name, *last).stdout, what=text)
+
+
 @pytest.mark.usefixtures("one_an_hour")
 def test_a_login_over_its_limit_waits_and_another_goes_on(sender: Sender, logins: tuple[Login, ...]) -> None:
     busy, other = logins[:2]
@@ -44,8 +50,7 @@ def test_a_broken_file_of_counts_is_said_and_stops_no_mail(sender: Sender, login
     lab_api.root(sender.name, "systemctl", "stop", GATE)
     lab_api.root(sender.name, "tee", STATE, stdin='{"format":1,"counts":[["lo')
     lab_api.root(sender.name, "systemctl", "start", GATE)
-    said = lab_api.root(sender.name, "journalctl", "--unit", GATE, "--output=cat", "--lines=20").stdout
-    assert f"{STATE}: the counts of recipients cannot be read" in said
+    wait_until_said(sender, f"{STATE}: the counts of recipients cannot be read")
     assert send(sender, logins[0], MANY[:1])[0] == 250
     forget(sender)
 
@@ -79,8 +84,7 @@ def test_where_counts_cannot_be_written_mail_goes_on(sender: Sender, logins: tup
     lab_api.root(sender.name, "mkdir", f"{directory}/.sent.json")
     try:
         lab_api.root(sender.name, "systemctl", "restart", GATE)  # it writes when it stops
-        said = lab_api.root(sender.name, "journalctl", "--unit", GATE, "--output=cat", "--lines=30").stdout
-        assert f"{STATE}: the counts of recipients cannot be written" in said
+        wait_until_said(sender, f"{STATE}: the counts of recipients cannot be written")
         assert send(sender, logins[0], MANY[:1])[0] == 250
     finally:
         lab_api.root(sender.name, "rmdir", f"{directory}/.sent.json")
