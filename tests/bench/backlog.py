@@ -156,7 +156,7 @@ def figures(rounds: int) -> tuple[dict[str, Figure], dict[str, object]]:
     under, queues = [], []
     with receivers():
         timed("the backlog, each domain tried once", lambda: fill(user["username"]))
-        lab_api.until(lambda: named() >= DOMAINS, what="the domains that do not answer", deadline=900, pause=5)
+        lab_api.until(lambda: named() >= DOMAINS, what="the domains that do not answer", deadline=240, pause=5)
         for _ in range(rounds):
             lab_api.root(HOST, "postqueue", "-f")
             lab_api.until(lambda: queued()[1] >= MESSAGES / 2, what="a backlog in the active queue", deadline=120)
