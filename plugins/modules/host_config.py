@@ -158,7 +158,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils.host import generati
 from ansible_collections.sendyard.mail.plugins.module_utils.host.files import FileSpec
 from ansible_collections.sendyard.mail.plugins.module_utils.host.lock import host_lock
 from ansible_collections.sendyard.mail.plugins.module_utils.host.plan import DirectorySpec
-from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.registry import SUBSYSTEMS
+from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.registry import NAMES, subsystem
 from ansible_collections.sendyard.mail.plugins.module_utils.quiet_module import QuietModule
 
 _OWNERSHIP = {
@@ -167,7 +167,7 @@ _OWNERSHIP = {
     "group": {"type": "str", "default": "root"},
 }
 SPEC = {
-    "subsystem": {"type": "str", "required": True, "choices": sorted(SUBSYSTEMS)},
+    "subsystem": {"type": "str", "required": True, "choices": list(NAMES)},
     "files": {
         "type": "list",
         "elements": "dict",
@@ -233,12 +233,12 @@ def main() -> None:
     name = module.params["subsystem"]
     invocation = {"module_args": {"subsystem": name, "files": [item["path"] for item in module.params["files"]]}}
     try:
-        subsystem = SUBSYSTEMS[name](module.params["settings"])
+        chosen = subsystem(name)(module.params["settings"])
         wanted = [parse_file(item) for item in module.params["files"]]
         directories = [parse_directory(item) for item in module.params["directories"]]
         # A check writes nothing, so it needs no lock, and is not kept waiting by a run.
         with nullcontext() if module.check_mode else host_lock(f"host_config {name}"):
-            outcome = generations.apply(subsystem, wanted, directories, check=module.check_mode)
+            outcome = generations.apply(chosen, wanted, directories, check=module.check_mode)
     except SendyardError as error:
         module.fail_json(msg=str(error), invocation=invocation, **error.facts)
     module.exit_json(

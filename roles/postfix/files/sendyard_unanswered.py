@@ -58,10 +58,13 @@ def took(log: bytes, now: float) -> set[str]:
 
 
 def tail(path: Path) -> bytes:
-    """The end of a file."""
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-        return file.read()
+    """The end of a file; nothing where there is none, as when it was just rotated."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils.errors import Sendya
 from ansible_collections.sendyard.mail.plugins.module_utils.host import files, generations, systemd
 from ansible_collections.sendyard.mail.plugins.module_utils.host.lock import host_lock
 from ansible_collections.sendyard.mail.plugins.module_utils.host.plan import DirectorySpec
-from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.registry import SUBSYSTEMS
+from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.registry import subsystem
 
 
 def die_after_writing(count: int, below: str) -> None:
@@ -47,11 +47,11 @@ def main() -> None:
     call = json.load(sys.stdin)
     started, started_cpu = time.monotonic(), time.process_time()
     try:
-        subsystem = SUBSYSTEMS[call["subsystem"]](call.get("settings", {}))
+        chosen = subsystem(call["subsystem"])(call.get("settings", {}))
         if "die_after" in call:
             die_after_writing(call["die_after"], call["die_below"])
         if call.get("die_before_probe"):
-            die_before_probe(subsystem)
+            die_before_probe(chosen)
         wanted = [
             files.FileSpec(
                 Path(item["path"]),
@@ -73,7 +73,7 @@ def main() -> None:
             for item in call.get("directories", [])
         ]
         with host_lock("driver", deadline=call.get("lock_deadline", 60)):
-            outcome = generations.apply(subsystem, wanted, directories, check=call.get("check", False))
+            outcome = generations.apply(chosen, wanted, directories, check=call.get("check", False))
         result = {
             "ok": True,
             "changed": outcome.changed,

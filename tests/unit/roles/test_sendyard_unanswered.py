@@ -94,6 +94,7 @@ def test_who_took_a_message_lately_answers() -> None:
 
 def test_only_the_end_of_a_log_is_read(tmp_path: Path) -> None:
     log = tmp_path / "log"
+    assert script["tail"](log) == b""
     log.write_bytes(b"x" * script["TAIL"] + b"the end")
     assert script["tail"](log) == b"x" * (script["TAIL"] - 7) + b"the end"
     log.write_bytes(b"")

@@ -1,19 +1,23 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The subsystems by the name that a role calls them by."""
+"""The subsystems by the name that a role calls them by.
+
+A host compiles what a module imports anew in every run, so only the one that is asked for is imported.
+"""
 
 from __future__ import annotations
 
-from .auth import Auth
-from .base import Subsystem
-from .firewall import Firewall
-from .guard import Guard
-from .postfix import Postfix
-from .resolver import Resolver
-from .signer import Signer
-from .updates import Updates
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-SUBSYSTEMS: dict[str, type[Subsystem]] = {
-    kind.name: kind for kind in (Auth, Firewall, Guard, Postfix, Resolver, Signer, Updates)
-}
+if TYPE_CHECKING:  # Ansible reads imports, without running them, to know which files a host needs
+    from . import auth, firewall, guard, postfix, resolver, signer, updates  # noqa: F401
+    from .base import Subsystem
+
+NAMES = ("auth", "firewall", "guard", "postfix", "resolver", "signer", "updates")
+
+
+def subsystem(name: str) -> type[Subsystem]:
+    """Return the subsystem of one of NAMES: the class that is called as its module is."""
+    return cast("type[Subsystem]", getattr(import_module(f".{name}", __package__), name.title()))
