@@ -97,7 +97,8 @@ def killed(host: str, case: Case, package: str) -> None:
             lab_api.root(host, "timeout", "240", "sh", "-c", script, deadline=250)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    own_end = {2, 4} if case.module else set()  # whose module is dead may end before it is killed
+    assert process.returncode in {-signal.SIGKILL, *own_end}
 
 
 @pytest.mark.parametrize(("sender", "case"), in_turn(), indirect=["sender"], ids=str)
