@@ -31,6 +31,6 @@ def test_a_killed_first_run(sender: Sender, logins: tuple[Login, ...], number: i
         lab_api.lab("reset", "--name", "fresh", deadline=300)
 
     kill("site.yml", sender, {}, draw, before=bare)
-    assert site(sender) > 0
+    site(sender)  # it may have been killed behind its last change
     assert_bound_and_signing(sender, logins)
     assert site(sender) == 0, "a run that follows a good one has nothing to do"
