@@ -218,16 +218,17 @@ def run(module: AnsibleModule) -> None:
     names = list(dict.fromkeys(want.credential for want in wants))
     secrets = credentials.secrets(names, params["credentials"], os.environ)
     module.no_log_values.update(secret for secret in secrets.values() if isinstance(secret, str) and secret)
-    backends = open_backends(names, params, secrets, wants, outcome)
+    directory = verify.Directory(params["resolver"], override)
+    backends = open_backends(params, secrets, directory, wants, outcome)
     wants = [want for want in wants if want.credential in backends]
     try:
         if params["state"] == "checked":
-            publish.prove(wants, backends, outcome)
+            publish.prove(wants, backends, directory, outcome)
         else:
             settings = publish.Settings(
                 write=not module.check_mode, adopt=params["adopt"], deadline=float(params["deadline"])
             )
-            publish.publish(wants, backends, settings, verify.Directory(params["resolver"], override), outcome)
+            publish.publish(wants, backends, settings, directory, outcome)
     finally:
         for backend in backends.values():
             backend.close()
@@ -277,17 +278,17 @@ def subject_of(record: Mapping[str, Any]) -> str:
 
 
 def open_backends(
-    names: Sequence[str],
     params: Mapping[str, Any],
     secrets: Mapping[str, str | model.DnsError],
+    directory: verify.Directory,
     wants: Sequence[model.Want],
     outcome: publish.Outcome,
 ) -> dict[str, Backend]:
     """Return the backends by credential; what is wanted of one that cannot be used is put down to its subjects."""
     backends: dict[str, Backend] = {}
-    for name in names:
+    for name in dict.fromkeys(want.credential for want in wants):
         try:
-            backends[name] = credentials.backend(name, params["credentials"], secrets, params["resolver"])
+            backends[name] = credentials.backend(name, params["credentials"], secrets, directory)
         except model.DnsError as error:
             outcome.blame((subject for want in wants if want.credential == name for subject in want.subjects), error)
     return backends

@@ -5,32 +5,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .backends import AuthError, Backend, rfc2136
+from .backends import AuthError, Backend
 from .model import DnsError
+from .verify import Directory
 
 SECRETS = ("secret", "secret_file", "secret_env")
-
-Maker = Callable[[str, Mapping[str, Any], str, Sequence[str]], Backend]
-
-
-def _rfc2136(name: str, options: Mapping[str, Any], secret: str, resolvers: Sequence[str]) -> Backend:
-    return rfc2136.Rfc2136(rfc2136.options(name, options, secret), resolvers)
+PROVIDERS = ("manual", "powerdns", "rfc2136")
 
 
-PROVIDERS: Mapping[str, Maker] = {"rfc2136": _rfc2136}
+def provider(name: str) -> Any:
+    """Return the module of the provider `name`: its `make` makes a backend, `NEEDS_SECRET` says what it must be given.
+
+    One import statement each: Ansible packs what it sees imported, and a run loads only what it uses.
+    """
+    if name == "manual":
+        from .backends import manual  # noqa: PLC0415
+
+        return manual
+    if name == "powerdns":
+        from .backends import powerdns  # noqa: PLC0415
+
+        return powerdns
+    from .backends import rfc2136  # noqa: PLC0415
+
+    return rfc2136
 
 
 def secret_of(name: str, said: Mapping[str, Any], environ: Mapping[str, str]) -> str:
-    """Return the secret of the credential `name`, without surrounding white space.
+    """Return the secret of the credential `name`, without surrounding white space; "" where it needs none.
 
     Raises:
         AuthError: it has none, or two, or it cannot be read.
     """
     given = [option for option in SECRETS if said.get(option)]
+    if not given and said.get("provider") in PROVIDERS and not provider(said["provider"]).NEEDS_SECRET:
+        return ""
     if len(given) != 1:
         what = f"has {' and '.join(given)}" if given else "has no secret"
         raise AuthError(f'DNS credential "{name}" {what}; give one of {", ".join(SECRETS)}.')
@@ -48,7 +61,7 @@ def secret_of(name: str, said: Mapping[str, Any], environ: Mapping[str, str]) ->
 
 
 def backend(
-    name: str, credentials: Mapping[str, Any], secrets: Mapping[str, str | DnsError], resolvers: Sequence[str]
+    name: str, credentials: Mapping[str, Any], secrets: Mapping[str, str | DnsError], directory: Directory
 ) -> Backend:
     """Return the backend of the credential `name`.
 
@@ -65,7 +78,8 @@ def backend(
     if isinstance(secret, DnsError):
         raise secret
     options = {option: value for option, value in said.items() if option not in SECRETS}
-    return PROVIDERS[said["provider"]](name, options, secret, resolvers)
+    made: Backend = provider(said["provider"]).make(name, options, secret, directory)
+    return made
 
 
 def secrets(

@@ -76,11 +76,25 @@ class Value:
 
 @dataclass(frozen=True)
 class RRset:
-    """The values at a key. `ttl` is in seconds and belongs to all of them (RFC 2181 section 5.2)."""
+    """The values at a key. `ttl` is in seconds and belongs to all of them (RFC 2181 section 5.2).
+
+    Attributes:
+        locked: why it must not be changed through this provider, "" where it may.
+        disabled: values that the provider keeps there and does not serve; they stay so, whatever is changed.
+    """
 
     key: Key
     ttl: int
     values: tuple[Value, ...]
+    locked: str = ""
+    disabled: tuple[Value, ...] = ()
+
+    def holds_the_same(self, other: RRset | None) -> bool:
+        """Return whether `other` has the same TTL and, to the byte, the same values, in whatever order."""
+        return other is not None and (self.ttl, sorted(value.wire for value in self.values)) == (
+            other.ttl,
+            sorted(value.wire for value in other.values),
+        )
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,21 @@ class Want:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """A change value by value, for providers that have a handle of each; in the order in which to take them.
+
+    Attributes:
+        create: values that come.
+        update: what stands, with its handle, and what takes its place; twice the same where only the TTL changes.
+        delete: values that go.
+    """
+
+    create: tuple[Value, ...]
+    update: tuple[tuple[Value, Value], ...]
+    delete: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
 class Change:
     """A record set before and after; None where there is none."""
 
@@ -131,6 +160,21 @@ class Change:
     def add(self) -> tuple[Value, ...]:
         """The values that come."""
         return _missing_from(self.before, self.after)
+
+    @property
+    def stay(self) -> tuple[Value, ...]:
+        """The values that stand before and after, as they stood before."""
+        gone = {value.wire for value in self.remove}
+        return tuple(value for value in self.before.values if value.wire not in gone) if self.before else ()
+
+    @property
+    def steps(self) -> Steps:
+        """What to do with each value: as little as possible, and nothing with those that stay under their TTL."""
+        new, gone = self.add, self.remove
+        pairs = min(len(new), len(gone))
+        retimed = self.before and self.after and self.before.ttl != self.after.ttl
+        again = tuple((value, value) for value in self.stay) if retimed else ()
+        return Steps(new[pairs:], (*zip(gone, new, strict=False), *again), gone[pairs:])
 
 
 def _missing_from(first: RRset | None, second: RRset | None) -> tuple[Value, ...]:
@@ -164,11 +208,20 @@ def parse_value(kind: dns.rdatatype.RdataType, text: str) -> Value:
         data = text.encode()
         strings = [data[start : start + 255] for start in range(0, len(data), 255)] or [b""]
         return Value(TXT(dns.rdataclass.IN, kind, strings))
+    return read_value(kind, text, None)
+
+
+def read_value(kind: dns.rdatatype.RdataType, text: str, token: Any) -> Value:
+    """Return what a provider says of a value in the form of a zone file (RFC 1035 section 5.1), with its handle.
+
+    Raises:
+        RecordError: it does not parse.
+    """
     try:
         rdata = dns.rdata.from_text(dns.rdataclass.IN, kind, text, origin=dns.name.root, relativize=False)
     except (dns.exception.DNSException, ValueError) as error:
         raise RecordError(f'"{text}" is no value of a {dns.rdatatype.to_text(kind)} record: {error}') from error
-    return Value(rdata)
+    return Value(rdata, token)
 
 
 def parse_record(record: Mapping[str, Any], *, absent: bool = False) -> Want:

@@ -23,6 +23,10 @@ class PlanError(DnsError):
     """What stands in the zone does not allow what is wanted."""
 
 
+class ByHand(DnsError):
+    """A person must change something first."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a zone holds at the keys of a plan.
@@ -115,6 +119,24 @@ def plan(wants: Mapping[Key, Want], found: Found, *, adopt: bool = False) -> Pla
     return Plan(tuple(changes), faults, notes)
 
 
+def by_hand(plan: Plan) -> Plan:
+    """Return `plan` for a zone that only a person can change: what would change is a fault, until somebody did it."""
+    return Plan((), {**plan.faults, **{change.key: ByHand(_to_enter(change)) for change in plan.changes}}, plan.notes)
+
+
+def _to_enter(change: Change) -> str:
+    lines: list[str] = []
+    for old, new in change.steps.update:
+        lines.append(
+            f"{change.key}: replace {shown([old])} by {shown([new])}, TTL {change.after.ttl if change.after else 0}"
+        )
+    lines += [
+        f"{change.key}: enter {shown([value])}, TTL {change.after.ttl}" for value in change.steps.create if change.after
+    ]
+    lines += [f"{change.key}: remove {shown([value])}" for value in change.steps.delete]
+    return "; ".join(lines)
+
+
 def decide(
     want: Want, found: RRset | None, *, alias: dns.name.Name | None = None, inherited: str = "", adopt: bool = False
 ) -> tuple[Change | None, str]:
@@ -137,6 +159,8 @@ def decide(
             f"{want.key}: the name is a CNAME to {alias}, and nothing else can stand beside one (RFC 1034 section "
             f"3.6.2). Remove the CNAME, or have {alias} hold the record."
         )
+    if found is not None and not found.values and want.absent:
+        return None, ""
     if want.mode == "spf":
         after = _without_spf(want, found) if want.absent else _with_spf(want, found)
         note = ""
@@ -148,7 +172,11 @@ def decide(
         after, note = _member(want, found), ""
     else:
         after, note = _own(want, found, inherited, adopt)
-    return (None if after == found else Change(want.key, found, after)), note
+    if after == found:
+        return None, note
+    if found is not None and found.locked:
+        raise PlanError(f"{want.key}: {found.locked}")
+    return Change(want.key, found, after), note
 
 
 def ancestors(key: Key, apex: dns.name.Name) -> tuple[Key, ...]:
@@ -190,6 +218,11 @@ def _own(want: Want, found: RRset | None, inherited: str, adopt: bool) -> tuple[
         raise PlanError(
             f"{want.key} holds {shown(foreign)}, which we did not write; wanted is {shown(want.values)}. "
             "If nobody needs what is there, remove it or run with adopt (sendyard_publish_adopt: true)."
+        )
+    if found.disabled and not adopt:
+        raise PlanError(
+            f"{want.key} holds {shown(found.disabled)}, which is disabled; wanted is {shown(want.values)}. Delete "
+            "what is disabled at the provider, or run with adopt (sendyard_publish_adopt: true) to leave it there, disabled."
         )
     kept = tuple(value for value in found.values if value.identity in wanted)
     return RRset(want.key, want.ttl, _union(kept, want.values)) if _differs(found, kept, want) else found, ""

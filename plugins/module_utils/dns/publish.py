@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from . import planner, verify
-from .backends import AuthError, Backend, Conflict, Transient, Unsupported, Zone
+from . import fuse, planner, verify
+from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone
 from .model import Change, DnsError, Key, RRset, Want, shown
 from .wire import Server
 
@@ -61,10 +61,12 @@ class Outcome:
         faults: what is wrong, by subject.
         notes: what is not wrong, by subject.
         settled: what the world should see.
+        by_hand: what a person must change, since no credential can.
     """
 
     def __init__(self) -> None:
         self.changes: dict[Key, Change] = {}
+        self.by_hand: dict[Key, Change] = {}
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.notes: dict[str, list[str]] = defaultdict(list)
         self.settled: list[Settled] = []
@@ -83,6 +85,11 @@ class Outcome:
             for change in changes:
                 earlier = self.changes.get(change.key)
                 self.changes[change.key] = replace(change, before=earlier.before) if earlier else change
+
+    def leave_to_a_person(self, changes: Iterable[Change]) -> None:
+        """Add what only a person can write."""
+        with self._lock:
+            self.by_hand |= {change.key: change for change in changes}
 
     def settle(self, zone: Zone, name_servers: tuple[str, ...], plan: planner.Plan, wants: Mapping[Key, Want]) -> None:
         """Add what the last plan for a zone says: faults, notes, and what stands there as it should."""
@@ -113,28 +120,55 @@ def publish(
     """
 
     def work(backend: Backend, zone: Zone, wants: Sequence[Want]) -> None:
+        world, wants = _seen_by_the_world(backend, zone, wants, directory, outcome)
         combined, refused = planner.combine(wants)
         for want, error in refused:
             outcome.blame(want.subjects, error)
         patience = _Patience()
         _divided(
-            lambda part: _bring(backend, zone, part, settings, outcome, patience=patience),
+            lambda part: _bring(backend, zone, part, settings, outcome, patience=patience, world=world),
             list(combined.values()),
             outcome,
         )
 
     _each_zone(work, [want for want in wants if want.says_something], backends, outcome)
     if settings.write:
-        _await_the_world(outcome, settings, directory)
+        _await_the_world(outcome, settings, directory, backends)
 
 
-def prove(wants: Sequence[Want], backends: Mapping[str, Backend], outcome: Outcome) -> None:
-    """Find out, without writing, whether every zone exists and its credential may write there."""
+def prove(
+    wants: Sequence[Want], backends: Mapping[str, Backend], directory: verify.Directory, outcome: Outcome
+) -> None:
+    """Find out, without writing, whether the world asks every zone and its credential may write there."""
 
     def work(backend: Backend, zone: Zone, wants: Sequence[Want]) -> None:
+        _, wants = _seen_by_the_world(backend, zone, wants, directory, outcome)
         _divided(lambda part: backend.prove(zone, list(dict.fromkeys(want.key for want in part))), list(wants), outcome)
 
     _each_zone(work, wants, backends, outcome)
+
+
+def _seen_by_the_world(
+    backend: Backend, zone: Zone, wants: Sequence[Want], directory: verify.Directory, outcome: Outcome
+) -> tuple[tuple[str, ...], list[Want]]:
+    """Return the names of the servers that the world asks for `zone`, and the wants that can be seen there.
+
+    The subjects of the others are blamed: what stands in a zone that nobody asks, or at a name that belongs to a zone
+    below, would never be seen.
+    """
+    try:
+        world = directory.world(zone.name, backend.name_servers(zone))
+        if backend.caps.sees_delegations:
+            return world, list(wants)
+        names = list(dict.fromkeys(want.key.name for want in wants))
+        below = verify.delegated(zone.name, directory.servers(zone.name, world), names)
+    except DnsError as error:
+        outcome.blame(_subjects(wants), error)
+        return (), []
+    for want in wants:
+        if want.key.name in below:
+            outcome.blame(want.subjects, Delegated(f"{want.key.name} {below[want.key.name]}"))
+    return world, [want for want in wants if want.key.name not in below]
 
 
 def _each_zone(
@@ -183,6 +217,8 @@ def _divided(work: Callable[[Sequence[Want]], None], wants: Sequence[Want], outc
 
     One name that a credential may not change refuses the whole message.
     """
+    if not wants:
+        return
     try:
         work(wants)
     except (AuthError, Conflict, Unsupported) as error:
@@ -222,14 +258,66 @@ class _Patience:
         return self.expires - now
 
 
+class _Losses:
+    """Notices what others lose where a provider takes whole record sets, and no condition with them.
+
+    A writer that read before we wrote puts back what it read; another's value that came in between is gone then.
+    """
+
+    def __init__(self) -> None:
+        self._theirs: dict[Key, RRset] = {}
+        self._put_back: set[Key] = set()
+
+    def wrote(self, changes: Iterable[Change]) -> None:
+        """Remember what was to stay where we wrote."""
+        for change in changes:
+            if change.before and change.stay:
+                self._theirs.setdefault(change.key, replace(change.before, values=change.stay))
+
+    def repairs(self, found: planner.Found) -> list[Change]:
+        """Return what to put back, of what was to stay and does not stand in `found`.
+
+        Raises:
+            Conflict: it was put back once already.
+        """
+        changes: list[Change] = []
+        for key, theirs in self._theirs.items():
+            there = found.rrsets.get(key)
+            had = {value.wire for value in there.values} if there else set()
+            lost = tuple(value for value in theirs.values if value.wire not in had)
+            if not lost:
+                continue
+            if key in self._put_back:
+                raise Conflict(
+                    f"{key}: {shown(lost)}, which we did not write, was there before this run, vanished, was put back "
+                    "and vanished again: something else writes this record set without looking. Stop it, and see "
+                    "whether the values that are there now are all that should be."
+                )
+            self._put_back.add(key)
+            changes.append(
+                Change(key, there, replace(there or theirs, values=(*(there.values if there else ()), *lost)))
+            )
+        return changes
+
+
 def _bring(
-    backend: Backend, zone: Zone, wanted: Sequence[Want], settings: Settings, outcome: Outcome, *, patience: _Patience
+    backend: Backend,
+    zone: Zone,
+    wanted: Sequence[Want],
+    settings: Settings,
+    outcome: Outcome,
+    *,
+    patience: _Patience,
+    world: tuple[str, ...],
 ) -> None:
     """Bring one zone to what is wanted there.
 
     It is done when reading finds nothing left to change, since servers answer NOERROR to some updates and drop them.
     Writers that met wait for a random number of rounds, out of twice as many each time; a round takes what it takes on
     this machine and that server now.
+
+    Args:
+        world: the names of the servers that the world asks for the zone.
 
     Raises:
         Conflict: others wrote the same record sets again and again.
@@ -239,18 +327,28 @@ def _bring(
     wants = {want.key: want for want in wanted}
     keys = list(dict.fromkeys(key for want in wanted for key in (want.key, *planner.ancestors(want.key, zone.name))))
     failure: DnsError | None = None
+    losses = _Losses()
     for attempt in range(ATTEMPTS):
         began = time.monotonic()
-        plan = planner.plan(wants, backend.read(zone, keys), adopt=settings.adopt)
-        if not plan.changes or not settings.write:
-            servers = backend.name_servers(zone) if settings.write else ()
-            outcome.settle(zone, servers, plan, wants)
-            return
+        found = backend.read(zone, keys)
+        plan = planner.plan(wants, found, adopt=settings.adopt)
+        if not backend.caps.writes:
+            outcome.leave_to_a_person(plan.changes)
+            plan = planner.by_hand(plan)
+        changes: Sequence[Change] = losses.repairs(found)
+        if not changes:
+            if not plan.changes or not settings.write:
+                outcome.settle(zone, world, plan, wants)
+                return
+            fuse.check(plan.changes, wants, adopt=settings.adopt)
+            changes = plan.changes
         failure = None
         try:
-            for batch in backend.batches(zone, plan.changes):
+            for batch in backend.batches(zone, changes):
                 backend.apply(zone, batch)
                 outcome.record(batch)
+                if not backend.caps.value_level and not backend.caps.compare_and_swap:
+                    losses.wrote(batch)
         except (Conflict, Transient) as error:
             failure = error
             took, left = time.monotonic() - began, patience.left()
@@ -269,8 +367,17 @@ def _dropped(zone: Zone, changes: Sequence[Change]) -> Unsupported:
     )
 
 
-def _await_the_world(outcome: Outcome, settings: Settings, directory: verify.Directory) -> None:
-    """Blame the subjects whose records some server does not answer with by the deadline."""
+def _await_the_world(
+    outcome: Outcome, settings: Settings, directory: verify.Directory, backends: Mapping[str, Backend]
+) -> None:
+    """Blame the subjects whose records a provider has not everywhere, or some server does not answer with, in time."""
+    expires = time.monotonic() + settings.deadline
+    for name, backend in backends.items():
+        try:
+            backend.settled(settings.deadline)
+        except DnsError as error:
+            wants = [want for settled in outcome.settled for want in settled.wants if want.credential == name]
+            outcome.blame(_subjects(wants), error)
     subjects: dict[Key, list[str]] = defaultdict(list)
     expected: dict[Server, list[verify.Expectation]] = defaultdict(list)
     for settled in outcome.settled:
@@ -285,7 +392,7 @@ def _await_the_world(outcome: Outcome, settings: Settings, directory: verify.Dir
             for server in servers:
                 expected[server].append(expectation)
     by_subject: dict[str, list[verify.Failure]] = defaultdict(list)
-    for failure in verify.wait(expected, settings.deadline):
+    for failure in verify.wait(expected, expires - time.monotonic()):
         for subject in dict.fromkeys(subjects[failure.key]):
             by_subject[subject].append(failure)
     for subject, failures in by_subject.items():

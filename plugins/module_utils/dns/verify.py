@@ -21,6 +21,8 @@ with suppress(ImportError):  # the module that needs dnspython names it
     import dns.message
     import dns.name
     import dns.rcode
+    import dns.rdatatype
+    import dns.rrset
 
 SERVERS_AT_A_TIME = 32
 FIRST_PAUSE = 0.1  # seconds between rounds; doubled from round to round
@@ -34,6 +36,10 @@ Override = Mapping[
 
 class NotPropagated(DnsError):
     """A server that the world asks does not answer with what was published."""
+
+
+class OtherZone(DnsError):
+    """The world asks other servers for a zone than those of the one that the credential changes."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,68 @@ class Failure:
 
 
 class Directory:
-    """The addresses of name servers, each looked up once."""
+    """Which name servers the world asks, and where they are; each looked up once."""
 
     def __init__(self, resolvers: Sequence[str], override: Override) -> None:
-        self._resolvers = resolvers
+        self.resolvers = resolvers
         self._override = override
         self._known: dict[str, tuple[Server, ...] | DnsError] = {}
+        self._apexes: dict[dns.name.Name, bool] = {}
+
+    def zone_of(self, name: dns.name.Name) -> dns.name.Name | None:
+        """Return the zone that holds `name`, None where the world knows none.
+
+        Raises:
+            WireError: nobody answers.
+        """
+        candidate = name
+        while candidate != dns.name.root:
+            if candidate not in self._apexes:
+                self._apexes[candidate] = self._is_apex(candidate)
+            if self._apexes[candidate]:
+                return candidate
+            candidate = candidate.parent()
+        return None
+
+    def _is_apex(self, name: dns.name.Name) -> bool:
+        if not self._override:
+            return wire.has_soa(name, self.resolvers)
+        key = Key(name, dns.rdatatype.SOA)
+        for server in (Server(host, *where) for host, places in self._override.items() for where in places):
+            answer = wire.ask_udp(server, [key], time.monotonic() + LAST_ROUND * 4).messages.get(key)
+            if answer and wire.is_authoritative(answer) and wire.rrset_in(answer, key):
+                return True
+        return False
+
+    def world(self, zone: dns.name.Name, said: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of the servers that are asked for `zone`: those that it names itself, and the world's.
+
+        Where an override says where to ask, nobody else is asked.
+
+        Args:
+            said: the name servers of the zone that the credential changes.
+
+        Raises:
+            NotPropagated: nobody can find the zone.
+            OtherZone: the world asks other servers: this is a view of the zone for inside, or what a former provider
+                still has.
+        """
+        if self._override:
+            return tuple(said) or tuple(sorted(self._override))
+        asked = wire.name_servers(zone, self.resolvers)
+        if not asked:
+            raise NotPropagated(
+                f"zone {zone}: the world finds no name server for it, so nobody would see what stands there. Enter "
+                f"{', '.join(said) or 'its name servers'} for it at the registrar, or in the zone above."
+            )
+        if said and not set(said) & set(asked):
+            raise OtherZone(
+                f"zone {zone}: the world asks {', '.join(asked)}, but the zone that the credential changes names "
+                f"{', '.join(said)}. It is another zone of the same name: a view for inside, or one that was moved "
+                "away. Nothing was changed. Name the credential of the zone that is asked, or enter its name servers "
+                "at the registrar first."
+            )
+        return tuple(sorted({*said, *asked}))
 
     def servers(self, zone: dns.name.Name, names: Sequence[str]) -> tuple[Server, ...]:
         """Return every address of the name servers `names` of `zone`.
@@ -83,9 +145,34 @@ class Directory:
         if name in self._override:
             return tuple(Server(name, address, port) for address, port in self._override[name])
         try:
-            return tuple(Server(name, address) for address in wire.addresses(name, self._resolvers))
+            return tuple(Server(name, address) for address in wire.addresses(name, self.resolvers))
         except DnsError as error:
             return error
+
+
+def delegated(
+    zone: dns.name.Name, servers: Sequence[Server], names: Sequence[dns.name.Name]
+) -> dict[dns.name.Name, str]:
+    """Return those of `names` that `servers` say belong to a zone below `zone`, each with where that is.
+
+    The first server that answers is asked; where none does, nothing is known, and waiting for them will tell.
+    """
+    expires = time.monotonic() + LAST_ROUND * 4
+    keys = {Key(name, dns.rdatatype.SOA): name for name in names if name != zone}
+    for server in servers if keys else ():
+        answers = wire.ask_udp(server, keys, expires)
+        if answers.messages:
+            referrals = ((keys[key], wire.referral_in(message)) for key, message in answers.messages.items())
+            return {name: _elsewhere(referral, zone) for name, referral in referrals if referral}
+    return {}
+
+
+def _elsewhere(referral: dns.rrset.RRset, zone: dns.name.Name) -> str:
+    servers = ", ".join(sorted(str(rdata.target) for rdata in referral))
+    return (
+        f"is delegated away: it belongs to the zone {referral.name}, which is at {servers}. What stood in {zone} would "
+        f"never be seen. Name the credential that changes {referral.name}."
+    )
 
 
 def wait(expected: Mapping[Server, Sequence[Expectation]], seconds: float) -> list[Failure]:

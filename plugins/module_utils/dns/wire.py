@@ -28,6 +28,7 @@ with suppress(ImportError):  # the module that needs dnspython names it
     import dns.rdataclass
     import dns.rdatatype
     import dns.resolver
+    import dns.rrset
     import dns.tsig
 
 TCP_WINDOW = 64  # queries under way on a connection; servers hold back beyond about that many
@@ -108,6 +109,13 @@ def is_authoritative(message: dns.message.Message) -> bool:
     return bool(message.flags & dns.flags.AA) and message.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
 
 
+def referral_in(message: dns.message.Message) -> dns.rrset.RRset | None:
+    """Return the NS records by which a server says that it is not the one to ask, None where it answers itself."""
+    if message.flags & dns.flags.AA:
+        return None
+    return next((rrset for rrset in message.authority if rrset.rdtype == dns.rdatatype.NS), None)
+
+
 def addresses(name: str, resolvers: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the addresses of a host, IPv4 first; an address stands for itself.
 
@@ -132,6 +140,34 @@ def addresses(name: str, resolvers: Sequence[str] = ()) -> tuple[str, ...]:
     if not found:
         raise WireError(f"{name} has no address")
     return tuple(found)
+
+
+def name_servers(zone: dns.name.Name, resolvers: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the servers that the world asks for `zone`, absolute and sorted; () where it knows none.
+
+    `resolvers` as for `addresses`. Raises WireError where nobody answers.
+    """
+    try:
+        found = _resolver(resolvers).resolve(zone, dns.rdatatype.NS, lifetime=RESOLVE_TIMEOUT)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return ()
+    except dns.exception.DNSException as error:
+        raise WireError(f"the name servers of {zone} cannot be found: {error}") from error
+    return tuple(sorted(str(rdata.target.canonicalize()) for rdata in found))
+
+
+def has_soa(name: dns.name.Name, resolvers: Sequence[str] = ()) -> bool:
+    """Return whether `name` is the apex of a zone.
+
+    `resolvers` as for `addresses`. Raises WireError where nobody answers.
+    """
+    try:
+        answer = _resolver(resolvers).resolve(name, dns.rdatatype.SOA, lifetime=RESOLVE_TIMEOUT)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return False
+    except dns.exception.DNSException as error:
+        raise WireError(f"the zone of {name} cannot be found: {error}") from error
+    return bool(answer.canonical_name == name)  # not that of what it is a CNAME to
 
 
 def _absolute(name: str) -> dns.name.Name:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sendyard.mail.plugins.module_utils import records
 from ansible_collections.sendyard.mail.plugins.module_utils.dns import credentials, model, publish, verify
 from integration.dns.servers import ADDRESS, Bind, Knot, NameServer, nasty
 
 ZONES = [f"z{number}.example." for number in range(60)]
 NAME_SERVER = "ns1.lab.example."
+KEY = "M" * 392  # as long as the base64 of an RSA-2048 key
+ADDRESSES = ["10.9.1.1", "fd00:9::1"]
 
 Record = dict[str, Any]
 
@@ -40,9 +43,24 @@ class Yard:
         """Publish, and wait for the server."""
         return run(self.server, records, state=state, **settings)
 
-    def foreign(self) -> set[tuple[str, int, int, bytes]]:
+    def foreign(self) -> set[tuple[Any, ...]]:
         """Return all records of the zone."""
         return self.server.content(self.zone)
+
+
+def ours(yard: Yard) -> list[records.Record]:
+    """Return all records that a server and a domain in the zone need."""
+    domain = yard.zone.removesuffix(".")
+    return [
+        *records.domain_records(domain, "mx1-1", KEY, ADDRESSES, dmarc_rua=f"mailto:dmarc@{domain}", credential="lab"),
+        *[
+            record
+            for record in records.host_records(
+                f"mx1.{domain}", ADDRESSES, "mx1-1", KEY, f"bounces.mx1.{domain}", subject="mx1", credential="lab"
+            )
+            if record["mode"] != "manual"
+        ],
+    ]
 
 
 def run(
@@ -58,16 +76,14 @@ def run(
     outcome = publish.Outcome()
     wants = [model.parse_record(record, absent=state == "absent") for record in records]
     known = {"lab": credential or server.credential()}
-    backend = credentials.backend("lab", known, credentials.secrets(["lab"], known, {}), ())
-    override = others or {NAME_SERVER: ((ADDRESS, server.port),)}
+    directory = verify.Directory((), others or {NAME_SERVER: ((ADDRESS, server.port),)})
+    backend = credentials.backend("lab", known, credentials.secrets(["lab"], known, {}), directory)
     try:
         if state == "checked":
-            publish.prove(wants, {"lab": backend}, outcome)
+            publish.prove(wants, {"lab": backend}, directory, outcome)
         else:
             settings = {"deadline": 20.0, **settings}
-            publish.publish(
-                wants, {"lab": backend}, publish.Settings(**settings), verify.Directory((), override), outcome
-            )
+            publish.publish(wants, {"lab": backend}, publish.Settings(**settings), directory, outcome)
     finally:
         backend.close()
     return outcome

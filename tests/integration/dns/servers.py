@@ -5,24 +5,34 @@
 from __future__ import annotations
 
 import base64
+import json
+import math
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dns.exception
 import dns.message
 import dns.name
+import dns.opcode
 import dns.query
 import dns.rcode
+import dns.rdata
 import dns.rdatatype
 import dns.tsig
 import dns.update
 import dns.zone
+import pytest
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import api, wire
+from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import powerdns, rfc2136
 
 ADDRESS = "127.0.0.1"
 START_TIMEOUT = 20.0  # seconds
@@ -50,6 +60,9 @@ def free_port() -> int:
 @dataclass
 class NameServer:
     """A running name server with zones that its key may change."""
+
+    backend: ClassVar[type] = rfc2136.Rfc2136
+    keeps_all: ClassVar[bool] = True  # whether writers that meet lose nothing
 
     directory: Path
     zones: Mapping[str, str]  # zone name with its last dot -> zone file
@@ -124,7 +137,7 @@ class NameServer:
         """Return the serial number of a zone."""
         return int(self.ask(zone, "SOA").answer[0][0].serial)
 
-    def content(self, zone: str) -> set[tuple[str, int, int, bytes]]:
+    def content(self, zone: str) -> set[tuple[Any, ...]]:
         """Return every record of a zone but its SOA: name, type, TTL and the exact bytes."""
         transferred = dns.zone.from_xfr(
             dns.query.xfr(ADDRESS, zone, port=self.port, relativize=False), relativize=False, check_origin=False
@@ -147,6 +160,20 @@ class NameServer:
             "secret": SECRET,
             **changed,
         }
+
+    def put(self, zone: str, name: str, ttl: int, *values: dns.rdata.Rdata) -> None:
+        """Add values, as somebody else does it."""
+        update = dns.update.UpdateMessage(zone)
+        for value in values:
+            update.add(name, ttl, value)
+        assert self.update(update) == dns.rcode.NOERROR
+
+    def writes(self, refused_from: float = math.inf, *, arrives: bool = False) -> AbstractContextManager[list[str]]:
+        """Give a list of what is written meanwhile; from the write with that number on, from 0, there is no answer.
+
+        `arrives`: what is not answered is done all the same.
+        """
+        return counted_updates(refused_from, arrives)
 
     def update(self, update: dns.update.UpdateMessage) -> int:
         """Send an update as somebody else who has the key, without prerequisites of ours; return the response code."""
@@ -257,6 +284,148 @@ key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{SECRET}"; }};
         if not program.exists():
             shutil.copy("/usr/sbin/named", program)
         return [str(program), "-g", "-n", "1", "-c", str(self.directory / "named.conf")]
+
+
+@dataclass
+class PowerDns(NameServer):
+    """PowerDNS with an SQLite database, changed by its HTTP API; every zone has something disabled and a comment."""
+
+    backend = powerdns.PowerDns
+    keeps_all = False
+
+    api_port: int = field(default_factory=free_port)
+
+    def configure(self) -> None:
+        database = self.directory / "zones.sqlite"
+        schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql").read_text()
+        with closing(sqlite3.connect(database)) as connection:
+            connection.executescript(schema)
+        (self.directory / "pdns.conf").write_text(
+            f"""launch=gsqlite3
+gsqlite3-database={database}
+gsqlite3-pragma-synchronous=0
+local-address={ADDRESS}
+local-port={self.port}
+socket-dir={self.directory}
+api=yes
+api-key={SECRET}
+webserver-address={ADDRESS}
+webserver-port={self.api_port}
+webserver-allow-from={ADDRESS}
+webserver-loglevel=none
+cache-ttl=0
+negquery-cache-ttl=0
+query-cache-ttl=0
+zone-cache-refresh-interval=0
+zone-metadata-cache-ttl=0
+receiver-threads=1
+distributor-threads=1
+"""
+        )
+
+    def command(self) -> list[str]:
+        return ["/usr/sbin/pdns_server", f"--config-dir={self.directory}", "--guardian=no", "--daemon=no"]
+
+    def run(self) -> None:
+        super().run()
+        for zone, text in self.zones.items():
+            self.call("POST", "", {"name": zone, "kind": "Native", "zone": text, "soa_edit_api": "INCREASE"})
+            self.call(
+                "PATCH",
+                f"/{zone}",
+                {
+                    "rrsets": [
+                        {
+                            "name": zone,
+                            "type": "TXT",
+                            "changetype": "REPLACE",
+                            "ttl": 1800,
+                            "records": [
+                                *self.rrset(zone, zone, "TXT")["records"],
+                                {"content": '"disabled"', "disabled": True},
+                            ],
+                            "comments": [{"content": "do not touch", "account": "", "modified_at": 1}],
+                        }
+                    ]
+                },
+            )
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Use the API as somebody else."""
+        request = urllib.request.Request(
+            f"http://{ADDRESS}:{self.api_port}/api/v1/servers/localhost/zones{path}",
+            method=method,
+            headers={"X-API-Key": SECRET},
+            data=json.dumps(body).encode() if body else None,
+        )
+        with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT) as answer:  # noqa: S310
+            return json.loads(answer.read() or b"null")
+
+    def rrset(self, zone: str, name: str, kind: str) -> dict[str, Any]:
+        """Return what the API says of a record set."""
+        found = [r for r in self.call("GET", f"/{zone}")["rrsets"] if (r["name"], r["type"]) == (name, kind)]
+        return found[0] if found else {"name": name, "type": kind, "ttl": 3600, "records": []}
+
+    def content(self, zone: str) -> set[tuple[Any, ...]]:
+        return {
+            (rrset["name"], rrset["type"], rrset["ttl"], record["content"], record["disabled"], str(rrset["comments"]))
+            for rrset in self.call("GET", f"/{zone}")["rrsets"]
+            if rrset["type"] != "SOA"
+            for record in rrset["records"]
+        }
+
+    def put(self, zone: str, name: str, ttl: int, *values: dns.rdata.Rdata) -> None:
+        if not values:
+            return
+        kind = dns.rdatatype.to_text(values[0].rdtype)
+        there = self.rrset(zone, name, kind)
+        there["records"] += [{"content": value.to_text(), "disabled": False} for value in values]
+        self.call("PATCH", f"/{zone}", {"rrsets": [there | {"ttl": ttl, "changetype": "REPLACE"}]})
+
+    def writes(self, refused_from: float = math.inf, *, arrives: bool = False) -> AbstractContextManager[list[str]]:
+        return counted_requests(refused_from, arrives)
+
+    def credential(self, **changed: Any) -> dict[str, Any]:
+        return {"provider": "powerdns", "url": f"http://{ADDRESS}:{self.api_port}", "secret": SECRET, **changed}
+
+
+@contextmanager
+def counted_updates(refused_from: float, arrives: bool) -> Iterator[list[str]]:
+    """As NameServer.writes, for dynamic updates."""
+    real = wire.Connection.ask
+    seen: list[str] = []
+
+    def counting(self: wire.Connection, messages: Sequence[dns.message.Message]) -> list[wire.Answer]:
+        update = any(message.opcode() == dns.opcode.UPDATE for message in messages)
+        if update:
+            seen.append("UPDATE")
+        answered = not update or len(seen) <= refused_from
+        answers = real(self, messages) if answered or arrives else []
+        if not answered:
+            raise wire.WireError("no answer, says the test")
+        return answers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire.Connection, "ask", counting)
+        yield seen
+
+
+@contextmanager
+def counted_requests(refused_from: float, arrives: bool) -> Iterator[list[str]]:
+    """As NameServer.writes, for HTTP APIs: method and path."""
+    real = api.Api._request
+    seen: list[str] = []
+
+    def counting(self: api.Api, method: str, path: str, body: Any) -> tuple[int, Mapping[str, str], str]:
+        if method != "GET":
+            seen.append(f"{method} {path}")
+        answered = method == "GET" or len(seen) <= refused_from
+        answer = real(self, method, path, body) if answered or arrives else None
+        return answer if answered and answer else (500, {}, '{"error": "no answer, says the test"}')
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api.Api, "_request", counting)
+        yield seen
 
 
 def soa(zone: str, *name_servers: str) -> str:

@@ -14,6 +14,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils.dns.model import Cha
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.planner import Found
 
 ZONE = Zone(dns.name.from_text("acme.example."))
+DIRECTORY = verify.Directory((), {"ns1.lab.example.": (("127.0.0.1", 53),)})
 ROUND = 0.5  # seconds that reading takes
 
 
@@ -33,7 +34,7 @@ class Clock:
 class Contended:
     """A backend whose first `conflicts` writes of a name, or all, come after somebody else's."""
 
-    caps = Caps("batch", True)
+    caps = Caps("batch", compare_and_swap=True, value_level=True, sees_delegations=True)
 
     def __init__(self, clock: Clock, conflicts: Mapping[str, int]) -> None:
         self.clock, self.conflicts = clock, dict(conflicts)
@@ -65,6 +66,9 @@ class Contended:
     def prove(self, zone: Zone, keys: Sequence[Key]) -> None:
         """Every credential may write."""
 
+    def settled(self, seconds: float) -> None:
+        """What is written is everywhere."""
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -93,7 +97,7 @@ def bring(backend: Contended, *labels: str) -> publish.Outcome:
         )
         for label in labels
     ]
-    publish.publish(wants, {"lab": backend}, publish.Settings(), verify.Directory((), {}), outcome)
+    publish.publish(wants, {"lab": backend}, publish.Settings(), DIRECTORY, outcome)
     return outcome
 
 

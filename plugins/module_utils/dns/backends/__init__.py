@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..model import Change, DnsError, Key
 from ..planner import Found
@@ -27,6 +27,10 @@ class ClockError(DnsError):
 
 class ZoneNotFound(DnsError):
     """The credential's server has no zone for a name."""
+
+
+class AmbiguousZone(ZoneNotFound):
+    """The credential sees several zones of one name, and nothing says which of them the world asks."""
 
 
 class Delegated(DnsError):
@@ -52,10 +56,16 @@ class Caps:
     Attributes:
         atomic: what is written wholly or not at all: "batch", "rrset" or "record".
         compare_and_swap: whether a write fails when the record set changed since it was read.
+        value_level: whether a write holds our values alone, so that it cannot lose those of others.
+        writes: whether it can change anything; else a person must.
+        sees_delegations: whether reading tells that a name belongs to a zone below; else the name servers are asked.
     """
 
     atomic: str
     compare_and_swap: bool
+    value_level: bool
+    sees_delegations: bool
+    writes: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,59 @@ class Zone:
 
     name: dns.name.Name
     token: str = ""
+
+
+MIN_SECRET = 8  # characters; a shorter one is no secret, and to hide it would blacken half of what is said
+
+
+def check_options(name: str, provider: str, said: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Raise AuthError for an option of the credential `name` that `provider` does not know."""
+    known = sorted({"provider", *known})
+    if unknown := sorted(set(said) - set(known)):
+        raise AuthError(
+            f'DNS credential "{name}": {", ".join(map(str, unknown))} is no option of provider {provider}; it has '
+            f"{', '.join(known)}."
+        )
+
+
+def check_secret(name: str, secret: str) -> str:
+    """Return the secret of the credential `name`. Raises AuthError where it is too short to be one."""
+    if len(secret) < MIN_SECRET:
+        raise AuthError(f'DNS credential "{name}": the secret has fewer than {MIN_SECRET} characters.')
+    return secret
+
+
+def longest_zones(
+    names: Iterable[dns.name.Name], zones: Mapping[dns.name.Name, Sequence[Zone]], where: str
+) -> dict[dns.name.Name, Zone | DnsError]:
+    """Return for each of `names` the one of `zones` that holds it, label by label, or why there is none.
+
+    Args:
+        zones: by their names; several of one name are refused, with their handles.
+        where: who was asked, for errors.
+    """
+    found: dict[dns.name.Name, Zone | DnsError] = {}
+    for name in names:
+        zone = name
+        while zone not in zones and zone != dns.name.root:
+            zone = zone.parent()
+        found[name] = _the_one(name, zones.get(zone, ()), where)
+    return found
+
+
+def _the_one(name: dns.name.Name, zones: Sequence[Zone], where: str) -> Zone | DnsError:
+    if not zones:
+        return ZoneNotFound(
+            f"{where} has no zone that holds {name}. Create the zone there, allow the credential to see it, or name "
+            "the credential of the provider that has it."
+        )
+    if len(zones) > 1:
+        tokens = ", ".join(zone.token for zone in zones)
+        return AmbiguousZone(
+            f"{where} has {len(zones)} zones named {zones[0].name} ({tokens}), and only one of them can be what the "
+            "world asks. Remove the others, or let the credential see only that one."
+        )
+    return zones[0]
 
 
 class Backend(Protocol):
@@ -95,8 +158,17 @@ class Backend(Protocol):
     def prove(self, zone: Zone, keys: Sequence[Key]) -> None:
         """Find out, without changing anything, whether the credential may write at `keys`.
 
+        Where a provider has no way to tell, what can be told is that the zone can be read.
+
         Raises:
             AuthError: it may not.
+        """
+
+    def settled(self, seconds: float) -> None:
+        """Return when the provider says that its name servers have all that was written.
+
+        Raises:
+            Transient: they have not within `seconds`.
         """
 
     def close(self) -> None:

@@ -19,10 +19,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import wire
-from ..model import Change, DnsError, Key, RecordError, RRset, parse_name, parse_value
+from .. import reader, wire
+from ..model import Change, DnsError, Key, RecordError, parse_name, parse_value
 from ..planner import Found
-from . import AuthError, Caps, ClockError, Conflict, Delegated, Transient, Unsupported, Zone, ZoneNotFound
+from ..verify import Directory
+from . import (
+    AuthError,
+    Caps,
+    ClockError,
+    Conflict,
+    Delegated,
+    Transient,
+    Unsupported,
+    Zone,
+    ZoneNotFound,
+    check_options,
+    check_secret,
+)
 
 with suppress(ImportError):  # the module that needs dnspython names it
     import dns.exception
@@ -39,8 +52,8 @@ TIMEOUT = 10.0  # seconds for a connection, and for each answer
 TRIES = 3  # of what may be repeated without harm
 BATCH_OCTETS = 60_000  # a message has at most 65,535; the rest is for the header, the zone and the signature
 RR_OCTETS = 10  # type, class, TTL and length of a resource record (RFC 1035 section 3.2.1)
-MIN_SECRET = 8  # characters; a shorter one is no secret
-OPTIONS = frozenset({"provider", "server", "port", "key_name", "key_algorithm"})
+NEEDS_SECRET = True
+OPTIONS = frozenset({"server", "port", "key_name", "key_algorithm"})
 # What no zone has, by type, so that removing it changes nothing, and may be tried to see whether it is allowed.
 NOBODYS_VALUES = {
     "A": "0.0.0.0",
@@ -63,6 +76,11 @@ class Options:
     secret: str = field(repr=False)
 
 
+def make(name: str, said: Mapping[str, Any], secret: str, directory: Directory) -> Rfc2136:
+    """Return the backend of the credential `name`. Raises AuthError for options that are none."""
+    return Rfc2136(options(name, said, secret), directory.resolvers)
+
+
 def options(name: str, said: Mapping[str, Any], secret: str) -> Options:
     """Return the options of the credential `name`.
 
@@ -70,15 +88,11 @@ def options(name: str, said: Mapping[str, Any], secret: str) -> Options:
         AuthError: one is missing, unknown or no such thing; the secret's value is never shown.
     """
     here = f'DNS credential "{name}"'
-    if unknown := sorted(set(said) - OPTIONS):
-        raise AuthError(
-            f"{here}: {', '.join(unknown)} is no option of provider rfc2136; it has {', '.join(sorted(OPTIONS))}."
-        )
+    check_options(name, "rfc2136", said, OPTIONS)
     for required in ("server", "key_name"):
         if not said.get(required):
             raise AuthError(f"{here}: {required} is missing.")
-    if len(secret) < MIN_SECRET:
-        raise AuthError(f"{here}: the secret has fewer than {MIN_SECRET} characters.")
+    check_secret(name, secret)
     try:
         base64.b64decode(secret, validate=True)
     except ValueError as error:
@@ -127,7 +141,7 @@ def _port(here: str, value: Any) -> int:
 class Rfc2136:
     """One server and key. Keeps a connection per thread that works at the same time."""
 
-    caps = Caps(atomic="batch", compare_and_swap=True)
+    caps = Caps(atomic="batch", compare_and_swap=True, value_level=True, sees_delegations=True)
 
     def __init__(self, said: Options, resolvers: Sequence[str] = ()) -> None:
         self._said = said
@@ -205,39 +219,15 @@ class Rfc2136:
     # --- reading
 
     def read(self, zone: Zone, keys: Iterable[Key]) -> Found:
-        """Return what stands at every key.
+        """Return what stands at every key, as the server answers."""
 
-        What a wildcard lends a name (RFC 4592 section 3.3.1) does not stand there.
-        """
-        asked = list(dict.fromkeys(keys))
-        rrsets: dict[Key, RRset | None] = {}
-        aliases: dict[dns.name.Name, dns.name.Name] = {}
-        faults: dict[Key, DnsError] = {}
-        for key, answer in zip(asked, self._messages(zone, asked), strict=True):
-            if not wire.is_authoritative(answer):
-                fault = self._zone_of(key.name, answer)
-                faults[key] = (
-                    fault if isinstance(fault, DnsError) else Unsupported(f"{self._where} does not answer for {key}")
-                )
-            elif (alias := wire.alias_in(answer, key.name)) and key.type != dns.rdatatype.CNAME:
-                rrsets[key], aliases[key.name] = None, alias
-            else:
-                rrsets[key] = wire.rrset_in(answer, key)
-        return self._without_wildcards(zone, Found(rrsets, aliases, faults))
+        def fault(key: Key, answer: dns.message.Message) -> DnsError:
+            zone_of_key = self._zone_of(key.name, answer)
+            if isinstance(zone_of_key, DnsError):
+                return zone_of_key
+            return Unsupported(f"{self._where} does not answer for {key}")
 
-    def _without_wildcards(self, zone: Zone, found: Found) -> Found:
-        """Return `found` without what a wildcard lends."""
-        there = [key for key, rrset in found.rrsets.items() if rrset]
-        there += [Key(name, dns.rdatatype.CNAME) for name in found.aliases]
-        probes = {key: probe for key in there if (probe := wire.probe(key))}
-        rrsets, aliases = dict(found.rrsets), dict(found.aliases)
-        for (key, probe), answer in zip(probes.items(), self._messages(zone, list(probes.values())), strict=True):
-            if rrsets.get(key) and wire.rrset_in(answer, probe):
-                rrsets[key] = None
-            # the same target: below a DNAME every name is a CNAME, each to another one (RFC 6672 section 2.2)
-            if key.type == dns.rdatatype.CNAME and wire.alias_in(answer, probe.name) == aliases.get(key.name):
-                aliases.pop(key.name, None)
-        return Found(rrsets, aliases, found.faults)
+        return reader.read(keys, lambda asked: self._messages(zone, asked), fault)
 
     # --- writing
 
@@ -294,6 +284,9 @@ class Rfc2136:
             "records. Allow it there (Knot: an acl with action update; BIND: update-policy or allow-update), or name "
             "another credential (sendyard_dns_credential for a server's own names, dns in a domain's file)."
         )
+
+    def settled(self, seconds: float) -> None:
+        """The server itself has what it took; whether the others have it, they are asked."""
 
     # --- connections
 
