@@ -142,7 +142,7 @@ def prove(
     """Find out, without writing, whether the world asks every zone and its credential may write there."""
 
     def work(backend: Backend, zone: Zone, wants: Sequence[Want]) -> None:
-        _, wants = _seen_by_the_world(backend, zone, wants, directory, outcome)
+        _world, wants = _seen_by_the_world(backend, zone, wants, directory, outcome)
         _divided(lambda part: backend.prove(zone, list(dict.fromkeys(want.key for want in part))), list(wants), outcome)
 
     _each_zone(work, wants, backends, outcome)
