@@ -222,7 +222,7 @@ def _own(want: Want, found: RRset | None, inherited: str, adopt: bool) -> tuple[
     if found.disabled and not adopt:
         raise PlanError(
             f"{want.key} holds {shown(found.disabled)}, which is disabled; wanted is {shown(want.values)}. "
-            "Delete it at the provider, or run with adopt (sendyard_publish_adopt: true): it then stays there, disabled."
+            "Delete it at the provider, or run with adopt (sendyard_publish_adopt: true): then it stays, disabled."
         )
     kept = tuple(value for value in found.values if value.identity in wanted)
     return RRset(want.key, want.ttl, _union(kept, want.values)) if _differs(found, kept, want) else found, ""
