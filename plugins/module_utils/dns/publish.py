@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from . import fuse, planner, verify
+from . import fuse, planner, spf, spf_cost, verify
 from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone
 from .model import Change, DnsError, Key, RRset, Want, shown
 from .wire import Server
@@ -86,6 +86,13 @@ class Outcome:
                 earlier = self.changes.get(change.key)
                 self.changes[change.key] = replace(change, before=earlier.before) if earlier else change
 
+    def note(self, want: Want, text: str) -> None:
+        """Tell the subjects of `want` something that is no fault, once."""
+        with self._lock:
+            for subject in want.subjects:
+                if text not in self.notes[subject]:
+                    self.notes[subject].append(text)
+
     def leave_to_a_person(self, changes: Iterable[Change]) -> None:
         """Add what only a person can write."""
         with self._lock:
@@ -96,10 +103,9 @@ class Outcome:
         self.record(plan.changes)
         for key, error in plan.faults.items():
             self.blame(wants[key].subjects if key in wants else _subjects(wants.values()), error)
+        for key, note in plan.notes.items():
+            self.note(wants[key], note)
         with self._lock:
-            for key, note in plan.notes.items():
-                for subject in wants[key].subjects:
-                    self.notes[subject].append(note)
             standing = (want for key, want in wants.items() if key not in plan.faults and key not in plan.notes)
             self.settled.append(Settled(zone, name_servers, tuple(standing)))
 
@@ -126,7 +132,9 @@ def publish(
             outcome.blame(want.subjects, error)
         patience = _Patience()
         _divided(
-            lambda part: _bring(backend, zone, part, settings, outcome, patience=patience, world=world),
+            lambda part: _bring(
+                backend, zone, part, settings, outcome, patience=patience, world=world, directory=directory
+            ),
             list(combined.values()),
             outcome,
         )
@@ -309,6 +317,7 @@ def _bring(
     *,
     patience: _Patience,
     world: tuple[str, ...],
+    directory: verify.Directory,
 ) -> None:
     """Bring one zone to what is wanted there.
 
@@ -331,7 +340,7 @@ def _bring(
     for attempt in range(ATTEMPTS):
         began = time.monotonic()
         found = backend.read(zone, keys)
-        plan = planner.plan(wants, found, adopt=settings.adopt)
+        plan = _affordable(planner.plan(wants, found, adopt=settings.adopt), wants, directory, outcome)
         if not backend.caps.writes:
             outcome.leave_to_a_person(plan.changes)
             plan = planner.by_hand(plan)
@@ -357,6 +366,23 @@ def _bring(
             rounds = random.uniform(0, min(2 ** (attempt + 1), LONGEST_PAUSE))  # noqa: S311  # no secret hangs on it
             time.sleep(min(rounds * took, left))
     raise failure or _dropped(zone, plan.changes)
+
+
+def _affordable(
+    plan: planner.Plan, wants: Mapping[Key, Want], directory: verify.Directory, outcome: Outcome
+) -> planner.Plan:
+    """Return `plan` without SPF records that would cost a receiver more than it spends; those are faults."""
+    faults: dict[Key, DnsError] = {}
+    for change in plan.changes:
+        key = change.key
+        for value in change.add if wants[key].mode == "spf" else ():
+            cost = spf_cost.count(value.text, key.name.to_text(omit_final_dot=True), directory.look_up)
+            if complaint := spf_cost.complaint(cost):
+                faults[key] = spf.SpfError(f'{key} would be "{value.text}", but {complaint}. It was left as it is.')
+            elif cost.unknown:
+                outcome.note(wants[key], f"{key}: not all look-ups could be counted: {'; '.join(cost.unknown)}")
+    changes = tuple(change for change in plan.changes if change.key not in faults)
+    return planner.Plan(changes, {**plan.faults, **faults}, plan.notes)
 
 
 def _dropped(zone: Zone, changes: Sequence[Change]) -> Unsupported:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from . import wire
-from .model import DnsError, Key, RRset
+from .model import DnsError, Key, RRset, parse_name
 from .wire import Server
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -67,6 +67,7 @@ class Directory:
         self._override = override
         self._known: dict[str, tuple[Server, ...] | DnsError] = {}
         self._apexes: dict[dns.name.Name, bool] = {}
+        self._found: dict[Key, tuple[str, ...] | DnsError] = {}
 
     def zone_of(self, name: dns.name.Name) -> dns.name.Name | None:
         """Return the zone that holds `name`, None where the world knows none.
@@ -87,11 +88,41 @@ class Directory:
         if not self._override:
             return wire.has_soa(name, self.resolvers)
         key = Key(name, dns.rdatatype.SOA)
-        for server in (Server(host, *where) for host, places in self._override.items() for where in places):
+        for server in self._overriding():
             answer = wire.ask_udp(server, [key], time.monotonic() + LAST_ROUND * 4).messages.get(key)
             if answer and wire.is_authoritative(answer) and wire.rrset_in(answer, key):
                 return True
         return False
+
+    def look_up(self, name: str, kind: str) -> tuple[str, ...]:
+        """Return the values that the world finds at a name, as plain text; () where there are none.
+
+        Raises:
+            DnsError: that is no name, or nobody answers; asked once.
+        """
+        key = Key(parse_name(name), dns.rdatatype.from_text(kind))
+        if key not in self._found:
+            try:
+                self._found[key] = self._look_up_values(key)
+            except DnsError as error:
+                self._found[key] = error
+        found = self._found[key]
+        if isinstance(found, DnsError):
+            raise found
+        return found
+
+    def _look_up_values(self, key: Key) -> tuple[str, ...]:
+        if not self._override:
+            return wire.texts(key.name, key.type, self.resolvers)
+        for server in self._overriding():
+            answer = wire.ask_udp(server, [key], time.monotonic() + LAST_ROUND * 4).messages.get(key)
+            if answer and wire.is_authoritative(answer):
+                rrset = wire.rrset_in(answer, key)
+                return tuple(value.text for value in rrset.values) if rrset else ()
+        raise wire.WireError(f"{key}: none of the name servers that are named instead of the world's knows it")
+
+    def _overriding(self) -> Iterator[Server]:
+        return (Server(host, *where) for host, places in self._override.items() for where in places)
 
     def world(self, zone: dns.name.Name, said: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the servers that are asked for `zone`: those that it names itself, and the world's.

@@ -156,6 +156,20 @@ def name_servers(zone: dns.name.Name, resolvers: Sequence[str] = ()) -> tuple[st
     return tuple(sorted(str(rdata.target.canonicalize()) for rdata in found))
 
 
+def texts(name: dns.name.Name, kind: dns.rdatatype.RdataType, resolvers: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the values that the world finds at a name, CNAMEs followed, as `Value.text`; () where there are none.
+
+    `resolvers` as for `addresses`. Raises WireError where nobody answers.
+    """
+    try:
+        found = _resolver(resolvers).resolve(name, kind, lifetime=RESOLVE_TIMEOUT)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return ()
+    except dns.exception.DNSException as error:
+        raise WireError(f"{Key(name, kind)} cannot be found: {error}") from error
+    return tuple(Value(rdata).text for rdata in found)
+
+
 def has_soa(name: dns.name.Name, resolvers: Sequence[str] = ()) -> bool:
     """Return whether `name` is the apex of a zone.
 

@@ -161,6 +161,25 @@ def test_without_prerequisites_concurrent_writers_do_lose(yard: Yard) -> None:
     assert len(records) > 1  # receivers answer permerror
 
 
+def test_an_spf_record_that_costs_too_much_with_its_includes_is_left_as_it_is(yard: Yard) -> None:
+    def spf_at(label: str, text: str) -> None:
+        yard.server.put(yard.zone, yard.name(label), 3600, model.parse_value(dns.rdatatype.TXT, text).rdata)
+
+    zone = yard.zone.removesuffix(".")
+    spf_at("vendor", f"v=spf1 {f'a:a.{zone} ' * 4}-all")
+    spf_at("ten", f"v=spf1 include:vendor.{zone} include:vendor.{zone} -all")
+    spf_at("eleven", f"v=spf1 include:vendor.{zone} include:vendor.{zone} a:a.{zone} -all")
+    wants = [yard.record(label, "TXT", ["ip4:10.9.1.1"], mode="spf") for label in ("ten", "eleven")]
+    before = yard.foreign()
+    for write in (False, True):
+        outcome = yard.publish(*wants, write=write)
+        ((subject, (text,)),) = outcome.faults.items()
+        assert subject == f"eleven.{zone}"
+        assert f"it needs 11 DNS look-ups (include:vendor.{zone} 5, include:vendor.{zone} 5, a:a.{zone} 1)" in text
+    assert len(yard.foreign() - before) == 1
+    assert "ip4:10.9.1.1 -all" in yard.server.values(yard.name("ten"), "TXT")[0]
+
+
 def secondary_of(start: Callable[..., NameServer], zone: str) -> tuple[NameServer, NameServer]:
     """Return a Knot and a BIND that gets the zone from it when it is told."""
     port = free_port()
