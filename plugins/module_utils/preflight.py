@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .certificates import CertificateError, check_pair, parse_pair
+from .dns import NEED_NO_ENTRY
 from .domains import DOMAIN
 from .host.command import CommandError
 from .inspection import RELEASES
@@ -164,7 +165,7 @@ def _credential_faults(said: Mapping[str, Any]) -> Iterator[str]:
         return
     if not said["dns_credential"]:
         yield "sendyard_dns_credential: no credential is named for the server's own names"
-    elif credentials is not None and said["dns_credential"] not in credentials:
+    elif credentials is not None and said["dns_credential"] not in {**NEED_NO_ENTRY, **credentials}:
         yield (
             f'sendyard_dns_credential: "{said["dns_credential"]}" is not in sendyard_dns_credentials '
             f"({', '.join(credentials) or 'which is empty'})"

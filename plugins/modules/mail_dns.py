@@ -46,6 +46,10 @@ options:
         its name or address; C(port) (53); C(key_name) of the TSIG key; C(key_algorithm) (C(hmac-sha256)); and the key's
         secret, base64, as C(secret), in the file C(secret_file), or in the environment variable C(secret_env)."
       - The key needs no zone transfer, and may be held to our names and types.
+      - "C(provider): C(powerdns), by its HTTP API. C(url) of the web server, C(server_id) (C(localhost)), C(ca_file);
+        the secret is its api-key."
+      - "C(provider): C(manual), a person changes the zone. The credential C(manual) is there without an entry. What is
+        not there yet is returned in RV(manual), merged with what is, and is the subject's fault until it is there."
     type: dict
     default: {}
   resolver:
@@ -121,9 +125,23 @@ notes:
   returned: always
   type: dict
 manual:
-  description: The records that somebody else must publish, as lines of a zone file, by subject.
+  description:
+    - What a person must do at the provider, by subject, where the credential's provider, or the record's mode, is
+      C(manual).
+    - "Each is a mapping: C(action) (C(enter), C(replace), C(remove)), C(zone) (where it is known), C(name), C(type),
+      C(ttl), C(value) (a TXT as one plain string), C(old), and C(line), what to enter as a line of a zone file."
   returned: always
   type: dict
+  sample:
+    acme.example:
+      - action: enter
+        zone: acme.example.
+        name: acme.example.
+        type: TXT
+        ttl: 3600
+        value: v=spf1 ip4:192.0.2.10 ~all
+        old: ""
+        line: acme.example. 3600 IN TXT "v=spf1 ip4:192.0.2.10 ~all"
 changes:
   description: How many record sets changed, or would.
   returned: always
@@ -133,12 +151,20 @@ changes:
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.sendyard.mail.plugins.module_utils.dns import credentials, model, publish, verify
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import (
+    NEED_NO_ENTRY,
+    credentials,
+    model,
+    planner,
+    publish,
+    verify,
+)
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import Backend
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
 from ansible_collections.sendyard.mail.plugins.module_utils.quiet_module import QuietModule
@@ -216,6 +242,7 @@ def run(module: AnsibleModule) -> None:
     wants = [want for want in wants if want.mode != "manual"]
 
     names = list(dict.fromkeys(want.credential for want in wants))
+    params["credentials"] = {**NEED_NO_ENTRY, **params["credentials"]}
     secrets = credentials.secrets(names, params["credentials"], os.environ)
     module.no_log_values.update(secret for secret in secrets.values() if isinstance(secret, str) and secret)
     directory = verify.Directory(params["resolver"], override)
@@ -309,7 +336,7 @@ def finish(
         "changes": len(changes),
         "subjects": subjects,
         "notes": dict(outcome.notes),
-        "manual": lines(manual),
+        "manual": by_hand(manual, outcome),
     }
     if module._diff:
         result["diff"] = [
@@ -321,20 +348,26 @@ def finish(
             }
             for change in changes
         ]
-    if faults and len(faults) == len(subjects) and not changes and module.params["state"] != "checked":
+    nothing_done = len(faults) == len(subjects) and not changes and not outcome.by_hand
+    if faults and nothing_done and module.params["state"] != "checked":
         told = [f"{subject}: {error}" for subject, error in sorted(faults.items())]
         more = f"\nand {len(told) - SUBJECTS_IN_MESSAGE} more" if len(told) > SUBJECTS_IN_MESSAGE else ""
         module.fail_json(msg="\n".join(told[:SUBJECTS_IN_MESSAGE]) + more, **result)
     module.exit_json(**result)
 
 
-def lines(manual: Sequence[model.Want]) -> dict[str, list[str]]:
-    """Return records for somebody else to publish as lines of a zone file, by subject."""
-    found: dict[str, list[str]] = {}
+def by_hand(manual: Sequence[model.Want], outcome: publish.Outcome) -> dict[str, list[dict[str, Any]]]:
+    """Return what a person must do, by subject."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for want in manual:
-        text = model.zone_text(model.RRset(want.key, want.ttl, want.values))
+        change = model.Change(want.key, None, model.RRset(want.key, want.ttl, want.values))
         for subject in want.subjects:
-            found.setdefault(subject, []).extend(text.splitlines())
+            found.setdefault(subject, []).extend({"zone": "", **asdict(one)} for one in planner.to_do(change))
+    for zone, change, subjects in outcome.by_hand:
+        for subject in subjects:
+            found.setdefault(subject, []).extend(
+                {"zone": str(zone.name), **asdict(one)} for one in planner.to_do(change)
+            )
     return found
 
 

@@ -21,6 +21,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains, own_cache, preflight
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import NEED_NO_ENTRY
 
 ROLES = Path(__file__).parents[2] / "roles"
 PREFIX = "sendyard_"
@@ -156,7 +157,7 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
     if "dns_credentials" not in said:
         return found
     senders = tuple(task_vars.get("groups", {}).get("senders", ()))
-    credentials = tuple(said["dns_credentials"])
+    credentials = tuple({**NEED_NO_ENTRY, **said["dns_credentials"]})
     own = tuple(said[name] for name in ("fqdn", "bounce_domain") if name in said)
     return domain_files.check_references(found, directory, senders=senders, credentials=credentials, own=own)
 

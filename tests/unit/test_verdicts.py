@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ HOST = {
 KNOWN = {"subject": "known.example", "message": "its file is broken", "left_alone": True}
 
 
-def verdict(action: Any, host: str, **args: Any) -> dict[str, Any]:
+def verdict(action: Any, host: str, reports: Path, **args: Any) -> dict[str, Any]:
     """What an action plugin says for `host`."""
     task = Task()
     task.args = args
@@ -29,7 +30,12 @@ def verdict(action: Any, host: str, **args: Any) -> dict[str, Any]:
     parts["connection"] = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
     plugin = action.ActionModule(task=task, templar=SimpleNamespace(template=lambda value: value), **parts)
     facts = owner.facts(sendyard=HOST, sendyard_domain_faults=[KNOWN])
-    variables = {"inventory_hostname": host, "groups": {"senders": ["mx1", "mx2", "mx3"]}, "ansible_facts": facts}
+    variables = {
+        "inventory_hostname": host,
+        "groups": {"senders": ["mx1", "mx2", "mx3"]},
+        "ansible_facts": facts,
+        "sendyard_report_directory": str(reports),
+    }
     said: dict[str, Any] = plugin.run(task_vars=variables)
     return said
 
@@ -44,10 +50,37 @@ def verdict(action: Any, host: str, **args: Any) -> dict[str, Any]:
     ids=["publish", "preflight"],
 )
 def test_another_hosts_fault_is_neither_a_domains_nor_this_hosts(
-    action: Any, args: dict[str, Any], left_alone: bool, host: str
+    action: Any, args: dict[str, Any], left_alone: bool, host: str, tmp_path: Path
 ) -> None:
-    said = verdict(action, host, **args)
+    said = verdict(action, host, tmp_path, **args)
     of_domains = said["ansible_facts"]["sendyard_domain_faults"]
     assert of_domains == [KNOWN, {"subject": "acme.example", "message": BAD["error"], "left_alone": left_alone}]
     assert said.get("failed", False) == (host == "mx1")
     assert ("mx1: its zone is refused" in said.get("msg", "")) == (host == "mx1")
+
+
+TO_DO = {
+    "action": "replace",
+    "zone": "acme.example.",
+    "name": "acme.example.",
+    "type": "TXT",
+    "ttl": 1800,
+    "value": 'v=spf1 ip4:10.9.1.1 "<b>" ~all',
+    "old": "v=spf1 ~all",
+    "line": 'acme.example. 1800 IN TXT "v=spf1 ..."',
+}
+
+
+def test_what_a_person_must_do_is_on_a_page_until_it_is_done(tmp_path: Path) -> None:
+    page, lines = tmp_path / "dns" / "acme.example.html", tmp_path / "dns" / "acme.example.zone"
+    args: dict[str, Any] = {"subjects": SUBJECTS, "waiting": []}
+    said = verdict(publish_verdict, "mx3", tmp_path, manual={"acme.example": [TO_DO]}, **args)
+    assert said["ansible_facts"]["sendyard_domain_faults"][1]["message"].endswith(f"to copy from: {page}")
+    text = page.read_text()
+    for part in ["1. Replace", "<code>@</code>", "ip4:10.9.1.1 &quot;&lt;b&gt;&quot; ~all", "<code>v=spf1 ~all</code>"]:
+        assert part in text
+    assert "<b>" not in text
+    assert lines.read_text().splitlines()[1:] == ["; remove: acme.example. IN TXT 'v=spf1 ~all'", TO_DO["line"]]
+    verdict(publish_verdict, "mx3", tmp_path, manual={}, **args)
+    assert not page.exists()
+    assert not lines.exists()

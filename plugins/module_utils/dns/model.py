@@ -286,7 +286,11 @@ def zone_text(rrset: RRset | None) -> str:
     return "".join(sorted(lines))
 
 
+def short(text: str) -> str:
+    """Return a value's text as a sentence has room for it."""
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
 def shown(values: Iterable[Value]) -> str:
     """Return values as an error shows them: quoted, shortened where they are long."""
-    texts = (value.text for value in values)
-    return ", ".join(f'"{text if len(text) <= 120 else text[:117] + "..."}"' for text in texts)
+    return ", ".join(f'"{short(value.text)}"' for value in values)

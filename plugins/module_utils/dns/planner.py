@@ -10,13 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from . import dmarc, spf
-from .model import Change, DnsError, Key, RRset, Value, Want, parse_value, shown
+from .model import Change, DnsError, Key, RRset, Value, Want, parse_value, short, shown
 
 with suppress(ImportError):  # the module that needs dnspython names it
     import dns.name
     import dns.rdatatype
 
 DMARC_LABEL = b"_dmarc"
+ENTER, REPLACE, REMOVE = "enter", "replace", "remove"
 
 
 class PlanError(DnsError):
@@ -25,6 +26,35 @@ class PlanError(DnsError):
 
 class ByHand(DnsError):
     """A person must change something first."""
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """One thing that a person must do at the provider.
+
+    Attributes:
+        action: enter, replace or remove.
+        name: absolute, with the last dot.
+        ttl: in seconds.
+        value: what to enter, a TXT as one plain string; "" where it is to go.
+        old: what stands there, "" where nothing of it does.
+        line: what to enter, as a line of a zone file; "" where it is to go.
+    """
+
+    action: str
+    name: str
+    type: str
+    ttl: int
+    value: str
+    old: str
+    line: str
+
+    def __str__(self) -> str:
+        """Return it as a sentence says it."""
+        what = f"{self.action} at {self.name} {self.type}"
+        if self.action == REPLACE and self.value != self.old:
+            return f'{what} "{short(self.old)}" by "{short(self.value)}", TTL {self.ttl}'
+        return f'{what} "{short(self.value or self.old)}"' + (f", TTL {self.ttl}" if self.line else "")
 
 
 @dataclass(frozen=True)
@@ -121,20 +151,32 @@ def plan(wants: Mapping[Key, Want], found: Found, *, adopt: bool = False) -> Pla
 
 def by_hand(plan: Plan) -> Plan:
     """Return `plan` for a zone that only a person can change: what would change is a fault, until somebody did it."""
-    return Plan((), {**plan.faults, **{change.key: ByHand(_to_enter(change)) for change in plan.changes}}, plan.notes)
+    faults = {change.key: ByHand("; ".join(map(str, to_do(change)))) for change in plan.changes}
+    return Plan((), {**plan.faults, **faults}, plan.notes)
 
 
-def _to_enter(change: Change) -> str:
-    lines: list[str] = []
-    for old, new in change.steps.update:
-        lines.append(
-            f"{change.key}: replace {shown([old])} by {shown([new])}, TTL {change.after.ttl if change.after else 0}"
-        )
-    lines += [
-        f"{change.key}: enter {shown([value])}, TTL {change.after.ttl}" for value in change.steps.create if change.after
+def to_do(change: Change) -> list[ToDo]:
+    """Return what a person must do for a change, in that order."""
+    key, kind = change.key, dns.rdatatype.to_text(change.key.type)
+    ttl = change.after.ttl if change.after else change.before.ttl if change.before else 0
+    steps = change.steps
+    pairs = [
+        *((ENTER, None, value) for value in steps.create),
+        *((REPLACE, old, new) for old, new in steps.update),
+        *((REMOVE, value, None) for value in steps.delete),
     ]
-    lines += [f"{change.key}: remove {shown([value])}" for value in change.steps.delete]
-    return "; ".join(lines)
+    return [
+        ToDo(
+            action,
+            str(key.name),
+            kind,
+            ttl,
+            value=new.text if new else "",
+            old=old.text if old else "",
+            line=f"{key.name} {ttl} IN {kind} {new.rdata.to_text()}" if new else "",
+        )
+        for action, old, new in pairs
+    ]
 
 
 def decide(

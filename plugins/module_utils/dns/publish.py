@@ -61,12 +61,12 @@ class Outcome:
         faults: what is wrong, by subject.
         notes: what is not wrong, by subject.
         settled: what the world should see.
-        by_hand: what a person must change, since no credential can.
+        by_hand: what a person must change, since no credential can, and in which zone.
     """
 
     def __init__(self) -> None:
         self.changes: dict[Key, Change] = {}
-        self.by_hand: dict[Key, Change] = {}
+        self.by_hand: list[tuple[Zone, Change, tuple[str, ...]]] = []
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.notes: dict[str, list[str]] = defaultdict(list)
         self.settled: list[Settled] = []
@@ -93,10 +93,10 @@ class Outcome:
                 if text not in self.notes[subject]:
                     self.notes[subject].append(text)
 
-    def leave_to_a_person(self, changes: Iterable[Change]) -> None:
-        """Add what only a person can write."""
+    def leave_to_a_person(self, zone: Zone, changes: Iterable[Change], wants: Mapping[Key, Want]) -> None:
+        """Add what only a person can write, and for which subjects."""
         with self._lock:
-            self.by_hand |= {change.key: change for change in changes}
+            self.by_hand += [(zone, change, wants[change.key].subjects) for change in changes]
 
     def settle(self, zone: Zone, name_servers: tuple[str, ...], plan: planner.Plan, wants: Mapping[Key, Want]) -> None:
         """Add what the last plan for a zone says: faults, notes, and what stands there as it should."""
@@ -342,7 +342,7 @@ def _bring(
         found = backend.read(zone, keys)
         plan = _affordable(planner.plan(wants, found, adopt=settings.adopt), wants, directory, outcome)
         if not backend.caps.writes:
-            outcome.leave_to_a_person(plan.changes)
+            outcome.leave_to_a_person(zone, plan.changes, wants)
             plan = planner.by_hand(plan)
         changes: Sequence[Change] = losses.repairs(found)
         if not changes:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.rdatatype
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.sendyard.mail.plugins.module_utils.dns.model import parse_value
 from ansible_collections.sendyard.mail.plugins.modules import mail_dns
 from integration.dns.servers import ADDRESS, SECRET, Knot, NameServer, soa
 
@@ -122,8 +124,33 @@ def test_checking_reports_by_subject(run: Run) -> None:
 
 def test_what_others_publish_is_told(run: Run) -> None:
     said = run(records=[record("1.1.9.10.in-addr.arpa", "mx1.acme.example", "PTR", mode="manual", subject="mx1")])
-    assert said["manual"] == {"mx1": [f"1.1.9.10.in-addr.arpa.{ZONE} 3600 IN PTR mx1.acme.example."]}
+    ((subject, (to_do,)),) = said["manual"].items()
+    assert (subject, to_do["action"], to_do["line"]) == (
+        "mx1",
+        "enter",
+        f"1.1.9.10.in-addr.arpa.{ZONE} 3600 IN PTR mx1.acme.example.",
+    )
     assert said["subjects"] == {"mx1": {"ok": True}}
+
+
+def test_a_person_is_told_the_whole_record_until_it_is_there(run: Run, server: NameServer) -> None:
+    before = server.content(ZONE)
+    spf = {"name": "byhand.acme.example", "type": "TXT", "mode": "spf", "credential": "manual"}
+    server.put(ZONE, "byhand.acme.example.", 600, parse_value(dns.rdatatype.TXT, "v=spf1 include:x.example -all").rdata)
+    wanted = [{**spf, "values": ["ip4:10.9.1.1"], "subject": "acme.example"}]
+    for check in (True, False):
+        said = run(records=wanted, _ansible_check_mode=check)
+        assert not said.get("failed")
+        assert not said["changed"]
+        ((to_do,),) = said["manual"].values()
+        assert (to_do["action"], to_do["zone"], to_do["ttl"], to_do["old"], to_do["value"]) == (
+            "replace", ZONE, 600, "v=spf1 include:x.example -all", "v=spf1 include:x.example ip4:10.9.1.1 -all",
+        )  # fmt: skip
+        assert 'by "v=spf1 include:x.example ip4:10.9.1.1 -all", TTL 600' in said["subjects"]["acme.example"]["error"]
+    server.put(ZONE, "byhand2.acme.example.", 600, parse_value(dns.rdatatype.TXT, to_do["value"]).rdata)
+    said = run(records=[{**wanted[0], "name": "byhand2.acme.example"}])
+    assert (said["subjects"], said["manual"]) == ({"acme.example": {"ok": True}}, {})
+    assert before < server.content(ZONE)
 
 
 def secret_in(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
