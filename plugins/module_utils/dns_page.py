@@ -16,6 +16,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
 body { color: #1a1a1a; background: #fff; }
 section { border: 1px solid #bbb; border-radius: 6px; margin: 1rem 0; padding: .5rem 1rem; break-inside: avoid; }
+h1 { overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: .3rem 0; }
 dl { display: grid; grid-template-columns: 8rem 1fr; gap: .2rem 1rem; margin: .5rem 0; }
 dt { color: #555; }

@@ -151,7 +151,7 @@ def plan(wants: Mapping[Key, Want], found: Found, *, adopt: bool = False) -> Pla
 
 def by_hand(plan: Plan) -> Plan:
     """Return `plan` for a zone that only a person can change: what would change is a fault, until somebody did it."""
-    faults = {change.key: ByHand("; ".join(map(str, to_do(change)))) for change in plan.changes}
+    faults = {change.key: ByHand("; ".join(map(str, to_do(change))) + ".") for change in plan.changes}
     return Plan((), {**plan.faults, **faults}, plan.notes)
 
 
