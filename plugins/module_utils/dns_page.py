@@ -57,9 +57,7 @@ def html(subject: str, to_do: Sequence[Mapping[str, Any]]) -> str:
 
 def _section(number: int, one: Mapping[str, Any]) -> str:
     name = one["name"].removesuffix(".")
-    rows = [("Type", one["type"]), ("Name", name)]
-    if one["zone"]:
-        rows.append(("or, as host part", _host_part(one["name"], one["zone"])))
+    rows = [("Type", one["type"]), ("Name", name), ("or, as host part", _host_part(one["name"], one["zone"]))]
     if one["action"] == "remove":
         rows.append(("Value that is there", one["old"]))
     else:

@@ -24,7 +24,7 @@ options:
         O(state=checked)."
       - "C(mode): C(own), the record set is ours (the default); C(member), our values stand among those of others;
         C(spf), the values are mechanisms that belong into the one SPF record of the name; C(manual), somebody else
-        must publish it, and it is only returned."
+        must publish it: where it is not there, RV(manual) and RV(notes) say so, and nobody is at fault."
       - In mode C(spf) a first record ends in C(~all), or in the C(all) that is among the values; one that is there
         keeps its end. With O(state=absent), a record that is left with nothing but that end is removed.
       - In mode C(own) a DMARC record that others wrote stays, and so does one of a name above that is stronger;
@@ -127,8 +127,8 @@ notes:
 manual:
   description:
     - What a person must do at the provider, by subject, where the credential's provider, or the record's mode, is
-      C(manual).
-    - "Each is a mapping: C(action) (C(enter), C(replace), C(remove)), C(zone) (where it is known), C(name), C(type),
+      C(manual), and it is not done yet.
+    - "Each is a mapping: C(action) (C(enter), C(replace), C(remove)), C(zone), C(name), C(type),
       C(ttl), C(value) (a TXT as one plain string), C(old), and C(line), what to enter as a line of a zone file."
   returned: always
   type: dict
@@ -151,7 +151,7 @@ changes:
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -256,10 +256,23 @@ def run(module: AnsibleModule) -> None:
                 write=not module.check_mode, adopt=params["adopt"], deadline=float(params["deadline"])
             )
             publish.publish(wants, backends, settings, directory, outcome)
+            look_at(manual, directory, outcome)
     finally:
         for backend in backends.values():
             backend.close()
-    finish(module, records, manual, outcome)
+    finish(module, records, outcome)
+
+
+def look_at(manual: Sequence[model.Want], directory: verify.Directory, outcome: publish.Outcome) -> None:
+    """Find out which records that somebody else must publish are not there; they are nobody's fault yet."""
+    seen = publish.Outcome()
+    wants = [replace(want, mode="own", credential="manual") for want in manual]
+    backend = credentials.backend("manual", NEED_NO_ENTRY, {"manual": ""}, directory)
+    publish.publish(wants, {"manual": backend}, publish.Settings(write=False), directory, seen)
+    outcome.by_hand += seen.by_hand
+    for want in wants:
+        for text in (text for subject in want.subjects for text in seen.faults.get(subject, ())):
+            outcome.note(want, text)
 
 
 def read_files(paths: Sequence[str]) -> list[Any]:
@@ -321,22 +334,25 @@ def open_backends(
     return backends
 
 
-def finish(
-    module: AnsibleModule, records: Sequence[Mapping[str, Any]], manual: Sequence[model.Want], outcome: publish.Outcome
-) -> None:
+def finish(module: AnsibleModule, records: Sequence[Mapping[str, Any]], outcome: publish.Outcome) -> None:
     """Exit with what was done; fail where something was to be done and nothing could be."""
     faults = {subject: " ".join(errors) for subject, errors in outcome.faults.items()}
     subjects = {
         subject: {"ok": False, "error": faults[subject]} if subject in faults else {"ok": True}
         for subject in dict.fromkeys(map(subject_of, records))
     }
+    told = [f"{subject}: {note}" for subject, notes in sorted(outcome.notes.items()) for note in notes]
+    for note in told[:SUBJECTS_IN_MESSAGE]:
+        module.warn(note)
+    if len(told) > SUBJECTS_IN_MESSAGE:
+        module.warn(f"and {len(told) - SUBJECTS_IN_MESSAGE} more, in the result's notes")
     changes = [outcome.changes[key] for key in sorted(outcome.changes, key=lambda key: (key.name, key.type))]
     result: dict[str, Any] = {
         "changed": bool(changes),
         "changes": len(changes),
         "subjects": subjects,
         "notes": dict(outcome.notes),
-        "manual": by_hand(manual, outcome),
+        "manual": by_hand(outcome),
     }
     if module._diff:
         result["diff"] = [
@@ -356,18 +372,13 @@ def finish(
     module.exit_json(**result)
 
 
-def by_hand(manual: Sequence[model.Want], outcome: publish.Outcome) -> dict[str, list[dict[str, Any]]]:
+def by_hand(outcome: publish.Outcome) -> dict[str, list[dict[str, Any]]]:
     """Return what a person must do, by subject."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for want in manual:
-        change = model.Change(want.key, None, model.RRset(want.key, want.ttl, want.values))
-        for subject in want.subjects:
-            found.setdefault(subject, []).extend({"zone": "", **asdict(one)} for one in planner.to_do(change))
     for zone, change, subjects in outcome.by_hand:
+        to_do = [{"zone": str(zone.name), **asdict(one)} for one in planner.to_do(change)]
         for subject in subjects:
-            found.setdefault(subject, []).extend(
-                {"zone": str(zone.name), **asdict(one)} for one in planner.to_do(change)
-            )
+            found.setdefault(subject, []).extend(to_do)
     return found
 
 

@@ -340,6 +340,11 @@ def _bring(
     for attempt in range(ATTEMPTS):
         began = time.monotonic()
         found = backend.read(zone, keys)
+        if not backend.caps.writes:  # what TTL there is, is up to who enters the records
+            wants = {
+                key: replace(want, ttl=there.ttl) if (there := found.rrsets.get(key)) else want
+                for key, want in wants.items()
+            }
         plan = _affordable(planner.plan(wants, found, adopt=settings.adopt), wants, directory, outcome)
         if not backend.caps.writes:
             outcome.leave_to_a_person(zone, plan.changes, wants)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.rdata
 import dns.rdatatype
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -122,15 +123,17 @@ def test_checking_reports_by_subject(run: Run) -> None:
     assert "has no zone that holds nowhere.test." in said["subjects"]["nowhere"]["error"]
 
 
-def test_what_others_publish_is_told(run: Run) -> None:
-    said = run(records=[record("1.1.9.10.in-addr.arpa", "mx1.acme.example", "PTR", mode="manual", subject="mx1")])
+def test_what_others_publish_is_told_while_it_is_not_there(run: Run, server: NameServer) -> None:
+    wanted = [record("1.1.9.10.in-addr.arpa", "mx1.acme.example", "PTR", mode="manual", subject="mx1")]
+    name = f"1.1.9.10.in-addr.arpa.{ZONE}"
+    said = run(records=wanted)
     ((subject, (to_do,)),) = said["manual"].items()
-    assert (subject, to_do["action"], to_do["line"]) == (
-        "mx1",
-        "enter",
-        f"1.1.9.10.in-addr.arpa.{ZONE} 3600 IN PTR mx1.acme.example.",
-    )
+    assert (subject, to_do["action"], to_do["line"]) == ("mx1", "enter", f"{name} 3600 IN PTR mx1.acme.example.")
     assert said["subjects"] == {"mx1": {"ok": True}}
+    assert said["notes"] == {"mx1": [f'enter at {name} PTR "mx1.acme.example.", TTL 3600.']}
+    server.put(ZONE, name, 60, dns.rdata.from_text("IN", "PTR", "mx1.acme.example."))
+    said = run(records=wanted)
+    assert (said["manual"], said["notes"]) == ({}, {})
 
 
 def test_a_person_is_told_the_whole_record_until_it_is_there(run: Run, server: NameServer) -> None:
