@@ -63,6 +63,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]]) -> list[Any]:
     """The server's own records; its key only while that waits, since the host tells it only then."""
     key = pending.get(said["fqdn"], NO_KEY)
+    from_acme = said["certificate_source"] == "acme"
+    issuers = said["caa_issuers"] or (records.issuers(said["acme_directory"]) if from_acme else [])
 
     def having(addresses: Sequence[str]) -> list[Any]:
         return records.host_records(
@@ -74,6 +76,8 @@ def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapp
             public_key=key["public_key"],
             bounce_domain=said["bounce_domain"],
             ptr=said["publish_ptr"],
+            caa_issuers=issuers,
+            dmarc_rua=said["dmarc_rua"],
         )
 
     earlier = [record for addresses in key["earlier"] for record in having(addresses)]

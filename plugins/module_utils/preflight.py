@@ -111,6 +111,7 @@ VALUES: Mapping[str, Rule] = {
     "domain_daily_limit": _LIMIT,
 }
 ELEMENTS: Mapping[str, Rule] = {  # of lists
+    "caa_issuers": _NAME,
     "publish_resolver": _ADDRESS,
     "guard_allow": (
         _is_network,

@@ -6,12 +6,22 @@
 from __future__ import annotations
 
 import ipaddress
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 TTL = 3600  # seconds
 
-Record = dict[str, Any]  # name, type, ttl, values, mode, was, credential, subject
+Record = dict[str, Any]  # name, type, ttl, values, mode, was, credential, subject, optional
+
+# What authorities are called in CAA records (RFC 8659 section 4.2), by the host of their ACME directory.
+ISSUERS = {
+    "acme-v02.api.letsencrypt.org": "letsencrypt.org",
+    "acme-staging-v02.api.letsencrypt.org": "letsencrypt.org",
+    "acme.zerossl.com": "sectigo.com",
+    "api.buypass.com": "buypass.com",
+    "dv.acme-v02.api.pki.goog": "pki.goog",
+}
 
 
 def host_records(
@@ -24,6 +34,8 @@ def host_records(
     subject: str,
     credential: str,
     ptr: bool = False,
+    caa_issuers: Sequence[str] = (),
+    dmarc_rua: str = "",
     ttl: int = TTL,
 ) -> list[Record]:
     """Return the records of a server: its name both ways, and its own domain, from which it bounces and alerts.
@@ -34,6 +46,8 @@ def host_records(
             touched, or only the names matter, as in mail_dns with state checked.
         bounce_domain: the envelope sender's domain, whose mail is bounces.
         subject: whose fault a failure is: the server's inventory name.
+        caa_issuers: the authorities that may issue its certificate; what others wrote there stays. None: no CAA record.
+        dmarc_rua: where the reports of its domains go, which their domain has to allow for others (RFC 9990 section 4).
         ptr: whether `credential` may change the reverse zones too; else PTR records are in mode manual.
     """
     spf = " ".join(
@@ -47,6 +61,12 @@ def host_records(
         _record(bounce_domain, "TXT", [spf]),
         _dkim(fqdn, selector, public_key),
         _record(f"_dmarc.{fqdn}", "TXT", [dmarc("reject")]),
+    ]
+    if caa_issuers:
+        own.append(_record(fqdn, "CAA", [f'0 issue "{issuer}"' for issuer in caa_issuers], mode="member"))
+    # For whoever the server serves, so that the number of its records does not grow with theirs.
+    own += [
+        {**_record(f"*._report._dmarc.{taker}", "TXT", ["v=DMARC1"]), "optional": True} for taker in _takers(dmarc_rua)
     ]
     reverse = [
         _record(ipaddress.ip_address(address).reverse_pointer, "PTR", [f"{fqdn}."], mode="own" if ptr else "manual")
@@ -97,6 +117,12 @@ def remembering(records: Sequence[Record], earlier: Sequence[Record]) -> list[Re
     return [_with_was(record, had.get(_place(record))) for record in records] + given_up
 
 
+def issuers(acme_directory: str) -> list[str]:
+    """Return the name in CAA records of the authority with this ACME directory, none where it is not known."""
+    issuer = ISSUERS.get(urllib.parse.urlsplit(acme_directory).hostname or "")
+    return [issuer] if issuer else []
+
+
 def mechanisms(addresses: Sequence[str]) -> list[str]:
     """Return the SPF mechanisms of addresses (RFC 7208 section 5.6)."""
     return [f"ip{address.version}:{address}" for address in map(ipaddress.ip_address, addresses)]
@@ -110,6 +136,12 @@ def dkim(public_key: str) -> str:
 def dmarc(policy: str, rua: str = "") -> str:
     """Return a DMARC record (RFC 9989 section 4.7); `rua` is a URI or ""."""
     return "; ".join(["v=DMARC1", f"p={policy}", *([f"rua={rua}"] if rua else [])])
+
+
+def _takers(rua: str) -> list[str]:
+    """Return the domains of the mailboxes in a list of mailto URIs; a URI may end in the size that it takes."""
+    mailboxes = [uri.strip().removeprefix("mailto:").partition("?")[0].partition("!")[0] for uri in rua.split(",")]
+    return list(dict.fromkeys(mailbox.rpartition("@")[2].lower() for mailbox in mailboxes if "@" in mailbox))
 
 
 def _dkim(domain: str, selector: str, public_key: str) -> Record:

@@ -38,6 +38,23 @@ def test_the_ptr_is_published_only_by_those_who_may() -> None:
         assert {record["mode"] for record in made if record["type"] == "PTR"} == {mode}
 
 
+def test_a_server_names_who_may_issue_its_certificate_and_who_takes_reports() -> None:
+    made = records.host_records(
+        *HOST,
+        subject="mx1",
+        credential="ours",
+        caa_issuers=records.issuers("https://acme-v02.api.letsencrypt.org/directory"),
+        dmarc_rua="mailto:dmarc@reports.example!10m,mailto:x@y.example",
+    )
+    assert table(made)[("mx1.yard.example", "CAA")] == ['0 issue "letsencrypt.org"']
+    for taker in ("reports.example", "y.example"):
+        assert table(made)[(f"*._report._dmarc.{taker}", "TXT")] == ["v=DMARC1"]
+    said = {(record["name"], record["type"]): (record["mode"], record.get("optional")) for record in made}
+    assert said[("mx1.yard.example", "CAA")] == ("member", None)
+    assert said[("*._report._dmarc.reports.example", "TXT")] == ("own", True)
+    assert records.issuers("https://ca.lab.example:14000/dir") == []
+
+
 def test_a_domain_gets_a_key_a_policy_and_our_addresses() -> None:
     made = records.domain_records(
         "acme.example", "mx1-1", "AAAA", ADDRESSES, dmarc_rua="mailto:d@acme.example", credential="theirs"

@@ -25,7 +25,7 @@ with suppress(ImportError):  # the module that needs dnspython names it
 
 DEFAULT_TTL = 3600  # seconds
 MODES = ("own", "member", "spf", "manual")
-FIELDS = frozenset({"name", "type", "ttl", "values", "mode", "was", "credential", "subject"})
+FIELDS = frozenset({"name", "type", "ttl", "values", "mode", "was", "credential", "subject", "optional"})
 
 
 class DnsError(SendyardError):
@@ -108,6 +108,7 @@ class Want:
         mode: own (the record set is ours), member (our values among others'), spf (our mechanisms in the one SPF
             record), manual (somebody else must publish it).
         absent: remove exactly our values.
+        optional: where the credential has no zone for it, that is nobody's fault.
         subjects: the domains or hosts whose fault a failure is.
     """
 
@@ -119,6 +120,7 @@ class Want:
     mechanisms: tuple[str, ...] = ()
     was_mechanisms: tuple[str, ...] = ()
     absent: bool = False
+    optional: bool = False
     credential: str = ""
     subjects: tuple[str, ...] = ()
 
@@ -259,8 +261,16 @@ def parse_record(record: Mapping[str, Any], *, absent: bool = False) -> Want:
         else {"values": _values(name, kind, values), "was": _values(name, kind, was)}
     )
     absent = absent or (bool(was) and not values)
-    credential, subject = record.get("credential") or "", record.get("subject") or name.to_text(omit_final_dot=True)
-    return Want(Key(name, kind), ttl, mode, absent=absent, credential=credential, subjects=(subject,), **parsed)
+    return Want(
+        Key(name, kind),
+        ttl,
+        mode,
+        absent=absent,
+        optional=bool(record.get("optional")),
+        credential=record.get("credential") or "",
+        subjects=(record.get("subject") or name.to_text(omit_final_dot=True),),
+        **parsed,
+    )
 
 
 def _texts(name: dns.name.Name, record: Mapping[str, Any], field_name: str) -> tuple[str, ...]:

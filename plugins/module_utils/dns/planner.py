@@ -123,13 +123,20 @@ def _contradiction(first: Want, second: Want) -> str:
     return ""
 
 
-def plan(wants: Mapping[Key, Want], found: Found, *, adopt: bool = False) -> Plan:
-    """Return the changes that make `found` hold `wants`, sorted by name and type; one key's fault leaves the others."""
+def plan(wants: Mapping[Key, Want], found: Found, *, apex: dns.name.Name | None = None, adopt: bool = False) -> Plan:
+    """Return the changes that make `found` hold `wants`, sorted by name and type; one key's fault leaves the others.
+
+    A first CAA record is not put at `apex`: it would stop every other authority that the zone gets certificates from
+    (RFC 8659 section 3).
+    """
     changes: list[Change] = []
     faults: dict[Key, DnsError] = dict(found.faults)
     notes: dict[Key, str] = {}
     for key in sorted(wants, key=lambda key: (key.name, key.type)):
         if key in faults:
+            continue
+        if key == Key(apex, dns.rdatatype.CAA) and found.rrsets[key] is None and not wants[key].absent:
+            notes[key] = f"{key}: not published: a first one at the apex would hold for every name of the zone"
             continue
         try:
             change, note = decide(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from . import fuse, planner, spf, spf_cost, verify
-from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone
+from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone, ZoneNotFound
 from .model import Change, DnsError, Key, RRset, Want, shown
 from .wire import Server
 
@@ -213,6 +213,9 @@ def _zones(backend: Backend, wants: Sequence[Want], outcome: Outcome) -> dict[Zo
         if isinstance(zone, Zone):
             zones[zone].append(want)
             continue
+        if want.optional and isinstance(zone, ZoneNotFound):
+            outcome.note(want, f"{want.key} was left out: {zone}")
+            continue
         for subject in want.subjects:
             if (subject, type(zone)) not in told:  # once, and not for every name below the missing zone
                 told.add((subject, type(zone)))
@@ -345,7 +348,7 @@ def _bring(
                 key: replace(want, ttl=there.ttl) if (there := found.rrsets.get(key)) else want
                 for key, want in wants.items()
             }
-        plan = _affordable(planner.plan(wants, found, adopt=settings.adopt), wants, directory, outcome)
+        plan = _affordable(planner.plan(wants, found, apex=zone.name, adopt=settings.adopt), wants, directory, outcome)
         if not backend.caps.writes:
             outcome.leave_to_a_person(zone, plan.changes, wants)
             plan = planner.by_hand(plan)

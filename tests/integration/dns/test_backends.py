@@ -82,6 +82,25 @@ def test_a_member_takes_the_ttl_that_is_there(yard: Yard) -> None:
     assert yard.foreign() == before
 
 
+def test_a_first_caa_record_is_put_at_no_apex(yard: Yard) -> None:
+    at_apex = yard.record("", "CAA", ['0 issue "acme.example"'], mode="member")
+    yard.publish(yard.record("", "CAA", ['0 issue "ca.example"'], mode="member"), state="absent")  # theirs, for once
+    before = yard.foreign()
+    outcome = yard.publish(at_apex, yard.record("mx1", "CAA", ['0 issue "acme.example"'], mode="member"))
+    assert outcome.faults == {}
+    assert "a first one at the apex would hold for every name of the zone" in str(outcome.notes)
+    assert len(yard.foreign() - before) == 1
+    assert yard.server.values(yard.name("mx1"), "CAA") == ['0 issue "acme.example"']
+
+
+def test_what_is_optional_is_left_out_where_nobody_has_the_zone(yard: Yard) -> None:
+    elsewhere = {"name": "nowhere.test", "type": "TXT", "values": ["x"], "credential": "lab", "optional": True}
+    for state in ("present", "checked"):
+        outcome = yard.publish(elsewhere, yard.record("", "TXT", ["ip4:10.9.1.1"], mode="spf"), state=state)
+        assert outcome.faults == {}
+        assert "nowhere.test. TXT was left out: " in str(outcome.notes)
+
+
 def test_the_ttl_of_an_own_record_set_is_ours(yard: Yard) -> None:
     yard.publish(yard.record("own", "A", ["10.9.1.1", "10.9.1.2"], ttl=300))
     outcome = yard.publish(yard.record("own", "A", ["10.9.1.1", "10.9.1.2"], ttl=600))

@@ -58,6 +58,7 @@ OPTIONS = frozenset({"server", "port", "key_name", "key_algorithm"})
 NOBODYS_VALUES = {
     "A": "0.0.0.0",
     "AAAA": "::",
+    "CAA": '0 issue "sendyard-may-write-here.invalid"',
     "MX": "65535 sendyard-may-write-here.invalid.",
     "PTR": "sendyard-may-write-here.invalid.",
     "TXT": "sendyard-may-write-here",
