@@ -30,7 +30,7 @@ options:
       - In mode C(own) a DMARC record that others wrote stays, and so does one of a name above that is stronger;
         RV(notes) says so.
       - C(was), values that we wrote earlier, so that they may be replaced or removed.
-      - C(optional), whether it is left out where the credential has no zone for it.
+      - C(optional), whether it is left out where the credential has no zone for it or may not write there.
       - C(credential), one of O(credentials); C(subject), the domain or host whose fault a failure is.
     type: list
     elements: dict

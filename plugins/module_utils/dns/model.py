@@ -108,7 +108,7 @@ class Want:
         mode: own (the record set is ours), member (our values among others'), spf (our mechanisms in the one SPF
             record), manual (somebody else must publish it).
         absent: remove exactly our values.
-        optional: where the credential has no zone for it, that is nobody's fault.
+        optional: where the credential has no zone for it, or may not write there, that is nobody's fault.
         subjects: the domains or hosts whose fault a failure is.
     """
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from . import fuse, planner, spf, spf_cost, verify
-from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone, ZoneNotFound
+from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone
 from .model import Change, DnsError, Key, RRset, Want, shown
 from .wire import Server
 
@@ -92,6 +92,10 @@ class Outcome:
             for subject in want.subjects:
                 if text not in self.notes[subject]:
                     self.notes[subject].append(text)
+
+    def leave_out(self, want: Want, why: DnsError) -> None:
+        """Tell the subjects of an optional want that it is not published."""
+        self.note(want, f"{want.key} was left out: {why}")
 
     def leave_to_a_person(self, zone: Zone, changes: Iterable[Change], wants: Mapping[Key, Want]) -> None:
         """Add what only a person can write, and for which subjects."""
@@ -213,8 +217,8 @@ def _zones(backend: Backend, wants: Sequence[Want], outcome: Outcome) -> dict[Zo
         if isinstance(zone, Zone):
             zones[zone].append(want)
             continue
-        if want.optional and isinstance(zone, ZoneNotFound):
-            outcome.note(want, f"{want.key} was left out: {zone}")
+        if want.optional:
+            outcome.leave_out(want, zone)
             continue
         for subject in want.subjects:
             if (subject, type(zone)) not in told:  # once, and not for every name below the missing zone
@@ -234,6 +238,10 @@ def _divided(work: Callable[[Sequence[Want]], None], wants: Sequence[Want], outc
         work(wants)
     except (AuthError, Conflict, Unsupported) as error:
         groups = _by_subject(wants)
+        if len(groups) < 2 and wants[0].optional:
+            for want in wants:
+                outcome.leave_out(want, error)
+            return
         if len(groups) < 2:
             outcome.blame(_subjects(wants), error)
             return
@@ -249,10 +257,10 @@ def _subjects(wants: Iterable[Want]) -> list[str]:
 
 
 def _by_subject(wants: Iterable[Want]) -> list[list[Want]]:
-    """Return the wants of each subject; those that several share are together."""
-    groups: dict[tuple[str, ...], list[Want]] = defaultdict(list)
+    """Return the wants of each subject; those that several share are together; what may be left out is apart."""
+    groups: dict[tuple[bool, tuple[str, ...]], list[Want]] = defaultdict(list)
     for want in wants:
-        groups[want.subjects].append(want)
+        groups[want.optional, want.subjects].append(want)
     return list(groups.values())
 
 

@@ -161,6 +161,17 @@ def test_without_prerequisites_concurrent_writers_do_lose(yard: Yard) -> None:
     assert len(records) > 1  # receivers answer permerror
 
 
+def test_what_is_optional_and_refused_stops_nothing_else_of_its_subject(start: Callable[..., NameServer]) -> None:
+    server = start(Bind, {"acme.example.": soa("acme.example.")}, policy=f"grant {KEY_NAME} zonesub A;")
+    said = {"credential": "lab", "subject": "mx1"}
+    report = {"name": "*._report._dmarc.acme.example", "type": "TXT", "values": ["v=DMARC1"], "optional": True, **said}
+    wanted = [{"name": "mx1.acme.example", "type": "A", "values": ["10.9.1.1"], **said}, report]
+    for state in ("checked", "present"):
+        outcome = run(server, wanted, state=state)
+        assert (outcome.faults, len(outcome.notes["mx1"])) == ({}, 1)
+    assert server.values("mx1.acme.example.", "A") == ["10.9.1.1"]
+
+
 def test_an_spf_record_that_costs_too_much_with_its_includes_is_left_as_it_is(yard: Yard) -> None:
     def spf_at(label: str, text: str) -> None:
         yard.server.put(yard.zone, yard.name(label), 3600, model.parse_value(dns.rdatatype.TXT, text).rdata)
