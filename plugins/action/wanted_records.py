@@ -27,6 +27,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
         part = self._task.args.get("part", "changed")
+        if part == "reverse":
+            return {**result, "changed": False, "file": _write(_reverse_records(variables, self._templar))}
         # Zones are asked about beside faults of other settings, so that a run tells everything at once.
         said = owner.settings(variables, self._templar, lenient=part == "zones")
         pending: Mapping[str, Mapping[str, Any]] = self._task.args.get("pending") or {}
@@ -58,6 +60,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             ],
         )
         return result
+
+
+def _reverse_records(variables: Mapping[str, Any], templar: Any) -> list[Any]:
+    """Return the server's PTR records as what somebody else sets, so that nobody is at fault where one is missing."""
+    said = owner.settings(variables, templar)
+    return records.reverse_records(said["fqdn"], owner.public_addresses(said), subject=variables["inventory_hostname"])
 
 
 def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]]) -> list[Any]:

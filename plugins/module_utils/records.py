@@ -68,11 +68,24 @@ def host_records(
     own += [
         {**_record(f"*._report._dmarc.{taker}", "TXT", ["v=DMARC1"]), "optional": True} for taker in _takers(dmarc_rua)
     ]
-    reverse = [
-        _record(ipaddress.ip_address(address).reverse_pointer, "PTR", [f"{fqdn}."], mode="own" if ptr else "manual")
-        for address in addresses
+    return [
+        *_completed(own, subject, credential, ttl),
+        *reverse_records(fqdn, addresses, subject=subject, credential=credential if ptr else "", ttl=ttl),
     ]
-    return _completed([*own, *reverse], subject, credential, ttl)
+
+
+def reverse_records(
+    fqdn: str, addresses: Sequence[str], *, subject: str, credential: str = "", ttl: int = TTL
+) -> list[Record]:
+    """Return the PTR records that lead from addresses to a name; without a `credential` somebody else must set them."""
+    mode = "own" if credential else "manual"
+    made = [_record(reverse_name(address), "PTR", [f"{fqdn}."], mode=mode) for address in addresses]
+    return _completed(made, subject, credential, ttl)
+
+
+def reverse_name(address: str) -> str:
+    """Return where the PTR record of an address stands (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
+    return ipaddress.ip_address(address).reverse_pointer
 
 
 def domain_records(

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.playbook.task import Task
-from ansible_collections.sendyard.mail.plugins.action import preflight_verdict, publish_verdict
+from ansible_collections.sendyard.mail.plugins.action import preflight_verdict, publish_verdict, sending_addresses
 from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
 BAD = {"ok": False, "error": "its zone is refused"}
@@ -22,7 +23,9 @@ HOST = {
 KNOWN = {"subject": "known.example", "message": "its file is broken", "left_alone": True}
 
 
-def verdict(action: Any, host: str, reports: Path, **args: Any) -> dict[str, Any]:
+def verdict(
+    action: Any, host: str, reports: Path, settings: Mapping[str, Any] | None = None, **args: Any
+) -> dict[str, Any]:
     """What an action plugin says for `host`."""
     task = Task()
     task.args = args
@@ -35,6 +38,7 @@ def verdict(action: Any, host: str, reports: Path, **args: Any) -> dict[str, Any
         "groups": {"senders": ["mx1", "mx2", "mx3"]},
         "ansible_facts": facts,
         "sendyard_report_directory": str(reports),
+        **(settings or {}),
     }
     said: dict[str, Any] = plugin.run(task_vars=variables)
     return said
@@ -84,3 +88,36 @@ def test_what_a_person_must_do_is_on_a_page_until_it_is_done(tmp_path: Path) -> 
     verdict(publish_verdict, "mx3", tmp_path, manual={}, **args)
     assert not page.exists()
     assert not lines.exists()
+
+
+PTR = {
+    "10.9.1.1": {"type": "PTR", "name": "1.1.9.10.in-addr.arpa."},
+    "FD00:9::1": {"type": "PTR", "name": f"1.0.0.0.{'0.0.0.0.' * 5}9.0.0.0.0.0.d.f.ip6.arpa."},
+}
+
+
+@pytest.mark.parametrize(
+    ("missing", "required", "left_out", "failed"),
+    [
+        ([], True, [], False),
+        (["FD00:9::1"], True, ["FD00:9::1"], False),
+        (["10.9.1.1", "FD00:9::1"], True, ["10.9.1.1", "FD00:9::1"], True),
+        (["10.9.1.1", "FD00:9::1"], False, [], False),
+    ],
+)
+def test_mail_leaves_from_addresses_that_lead_back(
+    missing: list[str], required: bool, left_out: list[str], failed: bool, tmp_path: Path
+) -> None:
+    settings = {
+        "sendyard_fqdn": "mx1.yard.example",
+        "sendyard_addresses": [{"public": address} for address in PTR],
+        "sendyard_require_ptr": required,
+    }
+    others = {"mx2": list(PTR.values()), "mx1": [{"type": "A", "name": "1.1.9.10.in-addr.arpa."}]}
+    others["mx1"] += [PTR[address] for address in missing]
+    said = verdict(sending_addresses, "mx1", tmp_path, settings, manual=others)
+    assert said["ansible_facts"]["sendyard_not_sent_from"] == left_out
+    assert said.get("failed", False) == failed
+    assert bool(said.get("warnings")) == (bool(left_out) and not failed)
+    for address in left_out:
+        assert address in str(said)

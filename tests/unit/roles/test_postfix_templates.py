@@ -204,6 +204,29 @@ def test_addresses_and_choices(version: str, scenario: str, expected: dict[str, 
     assert {name: value(directory, name) for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("left_out", "family", "bound"),
+    [([V6], "ipv4", {"smtp_bind_address": V4, "smtp_bind_address6": ""}),
+     ([V4], "ipv6", {"smtp_bind_address": "", "smtp_bind_address6": V6})],
+)  # fmt: skip
+def test_clients_come_to_an_address_that_mail_does_not_leave_from(
+    version: str, left_out: list[str], family: str, bound: dict[str, str], tmp_path: Path
+) -> None:
+    said = SCENARIOS["v4 and v6, two chains"] | {"postfix_not_sent_from": left_out}
+    directory = write(tmp_path, rendered(version, **said))
+    assert not complaints(tmp_path, directory)
+    assert {name: value(directory, name) for name in bound} == bound
+    assert value(directory, "inet_protocols") == "ipv4, ipv6"
+    overrides = postconf(directory, "-Px")
+    assert sorted(re.findall(r"^(\S+)/inet_protocols = (.+)$", overrides, re.MULTILINE)) == [
+        (f"{service}/unix", family) for service in ("relay", "smtp", "unanswered")
+    ]
+
+
+def test_where_mail_leaves_from_all_no_service_says_so(directory: Path) -> None:
+    assert "inet_protocols" not in postconf(directory, "-Px")
+
+
 def test_nobody_is_trusted_for_their_address(directory: Path) -> None:
     for name in ("mynetworks", "relay_domains", "mydestination", "smtpd_forbid_bare_newline_exclusions"):
         assert value(directory, name) == "", name
