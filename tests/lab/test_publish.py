@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +127,30 @@ def test_of_two_runs_at_once_one_waits_and_both_end_well(domains: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         ends = list(pool.map(lambda _: site(directory=domains), range(2)))
     assert [code for code, _ in ends] == [0, 0], "\n".join(said for _, said in ends)
+
+
+def test_an_address_that_does_not_lead_back_is_not_sent_from(
+    domains: Path, logins: tuple[Login, ...], trust: ssl.SSLContext
+) -> None:
+    """The PTR record of the IPv6 address is lost, and not ours to publish: clients come to it, mail leaves by IPv4."""
+    said = lab_api.info()["hosts"][SENDER]
+    address = said["ipv6"][0]
+    pointer = dns.reversename.from_address(address)
+    acme = next(login for login in logins if "acme.example" in login.domains)
+    zone = pointer
+    while not lab_api.ask("ns1", str(zone), "SOA"):
+        zone = zone.parent()
+    assert lab_api.update(str(zone), lambda message: message.delete(pointer)) == "NOERROR"
+    code, output = site("-e", "sendyard_publish_ptr=false", directory=domains)
+    assert code == 0, output
+    assert f"{address}: the PTR record is not {said['fqdn']}" in output
+    tokens = [lab_api.token() for _ in range(6)]  # where both families serve, Postfix takes either
+    for token in tokens:
+        assert submit(acme, trust, token) == (250, "")
+    for token in tokens:
+        assert said["ipv4"][0] in str(lab_api.wait_for_mail(token).parsed["Received"])
+    with socket.create_connection((address, 587), 20) as client:
+        assert client.recv(512).startswith(b"220 ")
+    code, output = site(directory=domains)
+    assert code == 0, output
+    assert lab_api.ask("ns1", str(pointer), "PTR") == [f"{said['fqdn']}."]
