@@ -213,14 +213,17 @@ def parse_value(kind: dns.rdatatype.RdataType, text: str) -> Value:
     return read_value(kind, text, None)
 
 
-def read_value(kind: dns.rdatatype.RdataType, text: str, token: Any) -> Value:
+def read_value(kind: dns.rdatatype.RdataType, text: str, token: Any, origin: dns.name.Name | None = None) -> Value:
     """Return what a provider says of a value in the form of a zone file (RFC 1035 section 5.1), with its handle.
+
+    Args:
+        origin: what names without a last dot are below; the root where nothing is said.
 
     Raises:
         RecordError: it does not parse.
     """
     try:
-        rdata = dns.rdata.from_text(dns.rdataclass.IN, kind, text, origin=dns.name.root, relativize=False)
+        rdata = dns.rdata.from_text(dns.rdataclass.IN, kind, text, origin=origin or dns.name.root, relativize=False)
     except (dns.exception.DNSException, ValueError) as error:
         raise RecordError(f'"{text}" is no value of a {dns.rdatatype.to_text(kind)} record: {error}') from error
     return Value(rdata, token)
