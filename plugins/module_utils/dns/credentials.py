@@ -14,7 +14,7 @@ from .model import DnsError
 from .verify import Directory
 
 SECRETS = ("secret", "secret_file", "secret_env")
-PROVIDERS = ("manual", "powerdns", "rfc2136")
+PROVIDERS = ("hetzner", "manual", "powerdns", "rfc2136")
 
 
 def provider(name: str) -> Any:
@@ -22,6 +22,10 @@ def provider(name: str) -> Any:
 
     One import statement each: Ansible packs what it sees imported, and a run loads only what it uses.
     """
+    if name == "hetzner":
+        from .backends import hetzner  # noqa: PLC0415
+
+        return hetzner
     if name == "manual":
         from .backends import manual  # noqa: PLC0415
 
