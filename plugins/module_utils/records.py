@@ -70,15 +70,22 @@ def host_records(
     ]
     return [
         *_completed(own, subject, credential, ttl),
-        *reverse_records(fqdn, addresses, subject=subject, credential=credential if ptr else "", ttl=ttl),
+        *reverse_records(
+            fqdn, addresses, subject=subject, credential=credential, mode="own" if ptr else "manual", ttl=ttl
+        ),
     ]
 
 
 def reverse_records(
-    fqdn: str, addresses: Sequence[str], *, subject: str, credential: str = "", ttl: int = TTL
+    fqdn: str,
+    addresses: Sequence[str],
+    *,
+    subject: str,
+    credential: str = "",
+    mode: str = "manual",
+    ttl: int = TTL,
 ) -> list[Record]:
-    """Return the PTR records that lead from addresses to a name; without a `credential` somebody else must set them."""
-    mode = "own" if credential else "manual"
+    """Return the PTR records that lead from addresses to a name; in mode manual somebody else sets them."""
     made = [_record(reverse_name(address), "PTR", [f"{fqdn}."], mode=mode) for address in addresses]
     return _completed(made, subject, credential, ttl)
 
