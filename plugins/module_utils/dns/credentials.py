@@ -14,7 +14,7 @@ from .model import DnsError
 from .verify import Directory
 
 SECRETS = ("secret", "secret_file", "secret_env")
-PROVIDERS = ("hetzner", "manual", "powerdns", "rfc2136")
+PROVIDERS = ("cloudflare", "hetzner", "manual", "powerdns", "rfc2136")
 
 
 def provider(name: str) -> Any:
@@ -26,6 +26,10 @@ def provider(name: str) -> Any:
         from .backends import hetzner  # noqa: PLC0415
 
         return hetzner
+    if name == "cloudflare":
+        from .backends import cloudflare  # noqa: PLC0415
+
+        return cloudflare
     if name == "manual":
         from .backends import manual  # noqa: PLC0415
 
