@@ -21,6 +21,10 @@ from integration.dns.fake_hetzner import Hetzner
 from integration.dns.servers import Bind, Knot, NameServer, PowerDns, nasty
 
 SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, Hetzner]
+from integration.dns.fake_cloudflare import Cloudflare
+from integration.dns.servers import Bind, Knot, NameServer, PowerDns, nasty
+
+SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, Cloudflare]
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=lambda kind: kind.__name__)
