@@ -347,14 +347,15 @@ def test_a_provider_that_asks_to_wait_is_obeyed(fake: Cloudflare, backend: Backe
     assert calls(fake) == ["GET /zones"] * 2
 
 
-@pytest.mark.parametrize("token", ["wrong" * 8, "short of it", f"Bearer {SECRET}"])
+@pytest.mark.parametrize(
+    "token", ["wrong" * 8, "no-token", f"Bearer {SECRET}", "two\nlines long", "tökén-with-ümlaut…"]
+)
 def test_a_wrong_token_is_named_and_not_shown(fake: Cloudflare, token: str) -> None:
-    backend = our_backend(fake, secret=token)
     with pytest.raises(AuthError) as refused:
-        backend.find_zones([name(ACME)])
+        our_backend(fake, secret=token).find_zones([name(ACME)])
     assert 'DNS credential "lab"' in str(refused.value)
-    assert token not in str(refused.value) + repr(backend)
-    assert token.removeprefix("Bearer ") not in str(refused.value)
+    assert not [part for part in token.split() if part != "Bearer" and part in str(refused.value)]
+    assert SECRET not in repr(our_backend(fake))
 
 
 def test_a_token_that_may_only_read_is_noticed_before_anything_is_written(fake: Cloudflare, yard: Yard) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -74,10 +75,15 @@ def make(name: str, said: Mapping[str, Any], secret: str, directory: Directory) 
     Options: `url` of the API, where it is not Cloudflare's own.
 
     Raises:
-        AuthError: an option is none, or the address is not https.
+        AuthError: an option is none, the secret is no token, or the address is not https.
     """
     check_options(name, "cloudflare", said, OPTIONS)
     url = str(said.get("url") or URL)
+    if not re.fullmatch(r"[!-~]*", secret):  # it would be no header, and Python's error about that shows it
+        raise AuthError(
+            f'DNS credential "{name}": the secret has white space or other characters that no API token has. Give '
+            "the token alone, without Bearer, on one line."
+        )
     return Cloudflare(CodedApi(name, url, {"Authorization": f"Bearer {check_secret(name, secret)}"}, secret))
 
 
