@@ -13,10 +13,11 @@ import ipaddress
 import json
 import math
 import random
+import re
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -49,15 +50,30 @@ class Api:
         headers: sent with every request; the secret is in one of them.
         secret: never shown, whatever a provider repeats.
         ca_file: PEM of the authorities to trust instead of the system's.
+        told: makes of an error and the parsed answer that it came with a nearer one, where a provider says more in it
+            than by its status.
 
     Raises:
-        AuthError: `url` is not https, and not on this machine.
+        AuthError: `url` is not https, and not on this machine; or the secret cannot be part of a header.
     """
 
     def __init__(
-        self, name: str, url: str, headers: Mapping[str, str], secret: str, ca_file: str | None = None
+        self,
+        name: str,
+        url: str,
+        headers: Mapping[str, str],
+        secret: str,
+        *,
+        ca_file: str | None = None,
+        told: Callable[[DnsError, Any], DnsError] = lambda error, _said: error,
     ) -> None:
         self._here = f'DNS credential "{name}"'
+        if not re.fullmatch(r"[!-~]+", secret):  # the error that Python would raise for it shows the header
+            raise AuthError(
+                f"{self._here}: the secret has white space or other characters that no token has. Give the token "
+                "alone, on one line."
+            )
+        self._told = told
         self._url = _secure(self._here, url)
         self._host = urllib.parse.urlsplit(url).netloc
         self._secret = secret
@@ -137,14 +153,20 @@ class Api:
 
     def _refusal(self, method: str, path: str, status: int, text: str) -> DnsError:
         try:
-            said = " ".join(dict.fromkeys(_messages(json.loads(text))))
+            parsed = json.loads(text)
         except ValueError:
-            said = text
-        what = f"{self._host} answers {method} {path.partition('?')[0]} with {status}: {self._shown(said)}"
+            parsed = None
+        said = " ".join(dict.fromkeys(_messages(parsed))) or text
+        return self._told(self._by_status(method, path, status, said), parsed)
+
+    def _by_status(self, method: str, path: str, status: int, said: str) -> DnsError:
+        what = (
+            f"{self._here}: {self._host} answers {method} {path.partition('?')[0]} with {status}: {self._shown(said)}"
+        )
         if status in (401, 403):
             return AuthError(
-                f"{what}. {self._here} is not accepted, or may not do this. See whether its token is valid, and which "
-                "zones and rights it has (docs/dns-backends.md)."
+                f"{what}. It is not accepted, or may not do this. See whether its token is valid, and which zones and "
+                "rights it has (docs/dns-backends.md)."
             )
         if status == 404:
             return NotFound(what)

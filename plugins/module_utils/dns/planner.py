@@ -135,7 +135,7 @@ def plan(wants: Mapping[Key, Want], found: Found, *, apex: dns.name.Name | None 
     for key in sorted(wants, key=lambda key: (key.name, key.type)):
         if key in faults:
             continue
-        if key == Key(apex, dns.rdatatype.CAA) and found.rrsets[key] is None and not wants[key].absent:
+        if (key.name, key.type) == (apex, dns.rdatatype.CAA) and found.rrsets[key] is None and not wants[key].absent:
             notes[key] = f"{key}: not published: a first one at the apex would hold for every name of the zone"
             continue
         try:

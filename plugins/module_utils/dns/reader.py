@@ -1,7 +1,7 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a zone holds, read by asking its name servers: for backends that have no list of what stands there."""
+"""What a zone holds at some keys: out of what a provider lists, or by asking name servers where nobody has a list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from . import wire
-from .model import DnsError, Key, RRset
+from .backends import Unsupported
+from .model import DnsError, Key, RecordError, RRset
 from .planner import Found
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -18,6 +19,26 @@ with suppress(ImportError):  # the module that needs dnspython names it
     import dns.rdatatype
 
 Ask = Callable[[Sequence[Key]], Sequence["dns.message.Message"]]
+
+
+def listed(keys: Iterable[Key], at: Callable[[Key], RRset | None]) -> Found:
+    """Return what stands at every key, and CNAMEs at their names.
+
+    Args:
+        at: returns what the provider lists at a key, and raises RecordError where it cannot be read.
+    """
+    rrsets: dict[Key, RRset | None] = {}
+    aliases: dict[dns.name.Name, dns.name.Name] = {}
+    faults: dict[Key, DnsError] = {}
+    for key in dict.fromkeys(keys):
+        try:
+            rrsets[key], alias = at(key), at(Key(key.name, dns.rdatatype.CNAME))
+        except RecordError as error:
+            faults[key] = Unsupported(f"{key} holds what cannot be read, and so not be kept: {error}")
+            continue
+        if alias and alias.values:
+            aliases[key.name] = alias.values[0].rdata.target.canonicalize()  # type: ignore[attr-defined]
+    return Found(rrsets, aliases, faults)
 
 
 def read(keys: Iterable[Key], ask: Ask, fault: Callable[[Key, dns.message.Message], DnsError]) -> Found:

@@ -9,17 +9,16 @@ milliseconds between is overwritten, or stands beside ours.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import reader
 from ..api import Api, NotFound, quoted
-from ..model import Change, DnsError, Key, RecordError, RRset, Value, parse_name, parse_value, read_value
+from ..model import Change, DnsError, Key, RRset, Value, parse_name, parse_value, read_value
 from ..planner import Found
 from ..verify import Directory
 from . import (
@@ -79,32 +78,22 @@ def make(name: str, said: Mapping[str, Any], secret: str, directory: Directory) 
     """
     check_options(name, "cloudflare", said, OPTIONS)
     url = str(said.get("url") or URL)
-    if not re.fullmatch(r"[!-~]*", secret):  # it would be no header, and Python's error about that shows it
-        raise AuthError(
-            f'DNS credential "{name}": the secret has white space or other characters that no API token has. Give '
-            "the token alone, without Bearer, on one line."
-        )
-    return Cloudflare(CodedApi(name, url, {"Authorization": f"Bearer {check_secret(name, secret)}"}, secret))
+    headers = {"Authorization": f"Bearer {check_secret(name, secret)}"}
+    return Cloudflare(Api(name, url, headers, secret, told=_by_code))
 
 
-class CodedApi(Api):
-    """The API, with errors told apart by their codes."""
-
-    def _refusal(self, method: str, path: str, status: int, text: str) -> DnsError:
-        refusal = super()._refusal(method, path, status, text)
-        try:
-            codes = set(_codes(json.loads(text)))
-        except ValueError:
-            return refusal
-        if codes & CHANGED:
-            return Conflict(str(refusal))
-        if codes & TOO_FAST:
-            return Transient(str(refusal))
-        if codes & NO_SUCH_ZONE:
-            return NotFound(str(refusal))
-        if codes & NOT_ACCEPTED and not isinstance(refusal, AuthError):
-            return AuthError(f"{refusal}. {self._here}: the secret is no API token (docs/dns-backends.md).")
-        return refusal
+def _by_code(error: DnsError, said: Any) -> DnsError:
+    """Return what the codes of an answer say of an error."""
+    codes = set(_codes(said))
+    if codes & CHANGED:
+        return Conflict(str(error))
+    if codes & TOO_FAST:
+        return Transient(str(error))
+    if codes & NO_SUCH_ZONE:
+        return NotFound(str(error))
+    if codes & NOT_ACCEPTED and not isinstance(error, AuthError):
+        return AuthError(f"{error}. Its secret is no API token (docs/dns-backends.md).")
+    return error
 
 
 @dataclass(frozen=True)
@@ -162,27 +151,23 @@ class Cloudflare(Backend):
         there: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
         for record in self._records(zone, {key.name for key in wanted}):
             there[record["name"].lower(), record["type"]].append(record)
-        rrsets: dict[Key, RRset | None] = {}
-        aliases: dict[dns.name.Name, dns.name.Name] = {}
-        faults: dict[Key, DnsError] = {}
-        for key in wanted:
-            name = key.name.to_text(omit_final_dot=True)
-            try:
-                rrsets[key] = _rrset(key, there[name, dns.rdatatype.to_text(key.type)])
-                alias = _rrset(Key(key.name, dns.rdatatype.CNAME), there[name, "CNAME"])
-            except (RecordError, ValueError) as error:
-                faults[key] = Unsupported(f"{key} holds what cannot be read, and so not be kept: {error}")
-                continue
-            if not alias:
-                continue
-            if key.name != zone.name:
-                aliases[key.name] = alias.values[0].rdata.target.canonicalize()  # type: ignore[attr-defined]
-            elif key.type in (dns.rdatatype.A, dns.rdatatype.AAAA):  # others may stand beside it, and are served
-                faults[key] = Unsupported(
-                    f"{key}: the zone itself is a CNAME to {alias.values[0].text}, which Cloudflare serves as "
-                    "addresses (CNAME flattening). Use another name, or remove the CNAME."
-                )
-        return Found(rrsets, aliases, faults)
+
+        def at(key: Key) -> RRset | None:
+            return _rrset(key, there[key.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(key.type)])
+
+        found = reader.listed(wanted, at)
+        if zone.name not in found.aliases:
+            return found
+        # Others may stand beside a CNAME at the apex; what Cloudflare makes of it are addresses.
+        aliases = {name: target for name, target in found.aliases.items() if name != zone.name}
+        flattened = Unsupported(
+            f"zone {zone.name}: the zone itself is a CNAME to {found.aliases[zone.name]}, which Cloudflare serves as "
+            "addresses (CNAME flattening). Use another name, or remove the CNAME."
+        )
+        addresses = [
+            key for key in wanted if key.name == zone.name and dns.rdatatype.to_text(key.type) in ("A", "AAAA")
+        ]
+        return Found(found.rrsets, aliases, {**found.faults, **{key: flattened for key in addresses if key in wanted}})
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return `changes` in portions of as many records as Cloudflare takes at once."""

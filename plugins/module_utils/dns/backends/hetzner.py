@@ -18,8 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from .. import reader
 from ..api import Api, NotFound, quoted
-from ..model import Change, DnsError, Key, RecordError, RRset, Value, read_value
+from ..model import Change, DnsError, Key, RRset, Value, read_value
 from ..planner import Found
 from ..verify import Directory
 from . import (
@@ -108,20 +109,11 @@ class Hetzner(Backend):
         except NotFound as error:
             raise ZoneNotFound(f"zone {zone.name} is gone: {error}") from error
         there = {(rrset["name"], rrset["type"]): rrset for rrset in said}
-        rrsets: dict[Key, RRset | None] = {}
-        aliases: dict[dns.name.Name, dns.name.Name] = {}
-        faults: dict[Key, DnsError] = {}
-        for key in wanted:
-            name = _relative(key, zone)
-            try:
-                rrsets[key] = self._rrset(zone, key, there.get((name, dns.rdatatype.to_text(key.type))))
-                alias = self._rrset(zone, Key(key.name, dns.rdatatype.CNAME), there.get((name, "CNAME")))
-            except RecordError as error:
-                faults[key] = Unsupported(f"{key} holds what cannot be read, and so not be kept: {error}")
-                continue
-            if alias:
-                aliases[key.name] = dns.name.from_text(alias.values[0].text).canonicalize()
-        return Found(rrsets, aliases, faults)
+
+        def at(key: Key) -> RRset | None:
+            return self._rrset(zone, key, there.get((_relative(key, zone), dns.rdatatype.to_text(key.type))))
+
+        return reader.listed(wanted, at)
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return `changes` one by one: an action is about one record set."""

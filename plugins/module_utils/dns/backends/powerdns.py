@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .. import reader
 from ..api import Api, NotFound, quoted
-from ..model import Change, DnsError, Key, RecordError, RRset, Value, read_value
+from ..model import Change, DnsError, Key, RRset, Value, read_value
 from ..planner import Found
 from ..verify import Directory
-from . import Backend, Caps, Unsupported, Zone, ZoneNotFound, check_options, check_secret, longest_zones
+from . import Backend, Caps, Zone, ZoneNotFound, check_options, check_secret, longest_zones
 
 with suppress(ImportError):  # the module that needs dnspython names it
     import dns.name
@@ -39,7 +40,7 @@ def make(name: str, said: Mapping[str, Any], secret: str, directory: Directory) 
     """
     check_options(name, "powerdns", said, OPTIONS)
     url = str(said.get("url") or "http://127.0.0.1:8081")
-    api = Api(name, url, {"X-API-Key": check_secret(name, secret)}, secret, said.get("ca_file"))
+    api = Api(name, url, {"X-API-Key": check_secret(name, secret)}, secret, ca_file=said.get("ca_file"))
     return PowerDns(api, str(said.get("server_id") or "localhost"), url)
 
 
@@ -69,25 +70,12 @@ class PowerDns(Backend):
 
     def read(self, zone: Zone, keys: Iterable[Key]) -> Found:
         """Return what stands at every key, out of the whole zone: asked for by name, it hides what is disabled."""
-        wanted = list(dict.fromkeys(keys))
         try:
             said = self._api.get(self._path(zone))["rrsets"]
         except NotFound as error:
             raise ZoneNotFound(f"zone {zone.name} is gone: {error}") from error
         there = {(rrset["name"].lower(), rrset["type"]): rrset for rrset in said}
-        rrsets: dict[Key, RRset | None] = {}
-        aliases: dict[dns.name.Name, dns.name.Name] = {}
-        faults: dict[Key, DnsError] = {}
-        for key in wanted:
-            try:
-                rrsets[key] = _rrset(key, there.get((str(key.name), dns.rdatatype.to_text(key.type))))
-                alias = _rrset(Key(key.name, dns.rdatatype.CNAME), there.get((str(key.name), "CNAME")))
-            except RecordError as error:
-                faults[key] = Unsupported(f"{key} holds what cannot be read, and so not be kept: {error}")
-                continue
-            if alias and alias.values:
-                aliases[key.name] = dns.name.from_text(alias.values[0].text).canonicalize()
-        return Found(rrsets, aliases, faults)
+        return reader.listed(keys, lambda key: _rrset(key, there.get((str(key.name), dns.rdatatype.to_text(key.type)))))
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return `changes` in requests of a size that a web server takes."""
