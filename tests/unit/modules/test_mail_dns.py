@@ -13,6 +13,7 @@ import dns.rdata
 import dns.rdatatype
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.sendyard.mail.plugins.module_utils.dns.credentials import PROVIDERS
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.model import parse_value
 from ansible_collections.sendyard.mail.plugins.modules import mail_dns
 from integration.dns.servers import ADDRESS, SECRET, Knot, NameServer, soa
@@ -223,7 +224,7 @@ def test_a_failure_before_anything_was_read_shows_no_secret(run: Run, args: dict
         ({"secret": "not base64 at all!"}, "the secret is not base64"),
         ({"secret": "", "secret_env": "NO_SUCH_VARIABLE"}, "the environment variable NO_SUCH_VARIABLE"),
         ({"secret": "", "secret_file": "/no/such/file"}, "/no/such/file (secret_file) cannot be read"),
-        ({"provider": "rfc2137"}, "needs a provider, one of: hetzner, manual, powerdns, rfc2136"),
+        ({"provider": "rfc2137"}, f"needs a provider, one of: {', '.join(PROVIDERS)}."),
         ({"server": ""}, "server is missing"),
         ({"sever": "x"}, "sever is no option of provider rfc2136; it has key_algorithm"),
         ({"key_algorithm": "hmac-md5"}, '"hmac-md5" is no key_algorithm'),
@@ -240,7 +241,7 @@ def test_a_failure_before_anything_was_read_shows_no_secret(run: Run, args: dict
         ({"secret": "nicht-base64-weil-ä"}, "the secret is not base64"),
         ({"secret": "", "secret_file": "~nobody-of-that-name/secret"}, "(secret_file) cannot be read"),
         ({"secret": "", "secret_file": "a\0b"}, "(secret_file) cannot be read"),
-        ({"provider": ["rfc2136"]}, "needs a provider, one of: hetzner, manual, powerdns, rfc2136"),
+        ({"provider": ["rfc2136"]}, f"needs a provider, one of: {', '.join(PROVIDERS)}."),
     ],
 )
 def test_a_credential_that_says_nothing_useful_is_named(
