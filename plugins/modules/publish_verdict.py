@@ -12,6 +12,8 @@ short_description: Say which domains were published
 version_added: 0.1.0
 description:
   - Fails where the own records of the host were not seen; keeps the faults of other domains for the report.
+  - Writes a page, and lines of a zone file, of what a person must do for a domain or host; C(dns/) below the directory
+    of reports.
 author: Sendyard contributors (@sendyard)
 options:
   subjects:
@@ -23,9 +25,12 @@ options:
     type: list
     elements: dict
     required: true
+  manual:
+    description: What M(sendyard.mail.mail_dns) returned as RV(sendyard.mail.mail_dns#module:manual).
+    type: dict
 attributes:
   check_mode:
-    description: Works on the controller alone and changes nothing.
+    description: Works on the controller alone and changes nothing there but those pages.
     support: full
 """
 

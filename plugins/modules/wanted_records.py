@@ -15,9 +15,11 @@ description:
 author: Sendyard contributors (@sendyard)
 options:
   part:
-    description: The server's own records with those of domains that changed or of all, or only the zones to check.
+    description:
+      - The server's own records with those of domains that changed or of all, or only the zones to check; or only the
+        server's PTR records, as records that somebody else sets.
     type: str
-    choices: [changed, all, zones]
+    choices: [changed, all, zones, reverse]
     default: changed
   pending:
     description: The keys that wait for their records, from M(sendyard.mail.dkim_keys).

@@ -172,6 +172,9 @@ class FakeProvider(NameServer):
     def writes(self, refused_from: float = math.inf, *, arrives: bool = False) -> AbstractContextManager[list[str]]:
         return counted_requests(refused_from, arrives)
 
+    def traffic(self) -> AbstractContextManager[list[str]]:
+        return counted_requests(math.inf, False, reads=True)
+
     def resolve(self, wire: bytes) -> bytes:
         """Return the answer of the provider's name server to a question, as an authoritative server gives it."""
         query = dns.message.from_wire(wire)

@@ -175,6 +175,10 @@ class NameServer:
         """
         return counted_updates(refused_from, arrives)
 
+    def traffic(self) -> AbstractContextManager[list[str]]:
+        """Give a list of all that is asked of the provider meanwhile, to read and to write."""
+        return counted_updates(math.inf, False, reads=True)
+
     def update(self, update: dns.update.UpdateMessage) -> int:
         """Send an update as somebody else who has the key, without prerequisites of ours; return the response code."""
         update.use_tsig(dns.tsig.Key(KEY_NAME, SECRET, "hmac-sha256"))
@@ -385,20 +389,24 @@ distributor-threads=1
     def writes(self, refused_from: float = math.inf, *, arrives: bool = False) -> AbstractContextManager[list[str]]:
         return counted_requests(refused_from, arrives)
 
+    def traffic(self) -> AbstractContextManager[list[str]]:
+        return counted_requests(math.inf, False, reads=True)
+
     def credential(self, **changed: Any) -> dict[str, Any]:
         return {"provider": "powerdns", "url": f"http://{ADDRESS}:{self.api_port}", "secret": SECRET, **changed}
 
 
 @contextmanager
-def counted_updates(refused_from: float, arrives: bool) -> Iterator[list[str]]:
-    """As NameServer.writes, for dynamic updates."""
+def counted_updates(refused_from: float, arrives: bool, *, reads: bool = False) -> Iterator[list[str]]:
+    """As NameServer.writes and, with `reads`, NameServer.traffic, for dynamic updates."""
     real = wire.Connection.ask
     seen: list[str] = []
 
     def counting(self: wire.Connection, messages: Sequence[dns.message.Message]) -> list[wire.Answer]:
-        update = any(message.opcode() == dns.opcode.UPDATE for message in messages)
-        if update:
-            seen.append("UPDATE")
+        codes = [dns.opcode.to_text(message.opcode()) for message in messages]
+        update = "UPDATE" in codes
+        if update or reads:
+            seen.extend(codes)
         answered = not update or len(seen) <= refused_from
         answers = real(self, messages) if answered or arrives else []
         if not answered:
@@ -411,13 +419,13 @@ def counted_updates(refused_from: float, arrives: bool) -> Iterator[list[str]]:
 
 
 @contextmanager
-def counted_requests(refused_from: float, arrives: bool) -> Iterator[list[str]]:
-    """As NameServer.writes, for HTTP APIs: method and path."""
+def counted_requests(refused_from: float, arrives: bool, *, reads: bool = False) -> Iterator[list[str]]:
+    """As NameServer.writes and, with `reads`, NameServer.traffic, for HTTP APIs: method and path."""
     real = api.Api._request
     seen: list[str] = []
 
     def counting(self: api.Api, method: str, path: str, body: Any) -> tuple[int, Mapping[str, str], str]:
-        if method != "GET":
+        if reads or method != "GET":
             seen.append(f"{method} {path}")
         answered = method == "GET" or len(seen) <= refused_from
         answer = real(self, method, path, body) if answered or arrives else None

@@ -17,11 +17,8 @@ from dns.rdtypes.ANY.TXT import TXT as TXTRecord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.dns.conftest import KEY, ZONES, Yard, ours
-from integration.dns.fake_cloudflare import Cloudflare
-from integration.dns.fake_hetzner import Hetzner
-from integration.dns.servers import Bind, Knot, NameServer, PowerDns, nasty
-
-SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, Cloudflare, Hetzner]
+from integration.dns.every_server import SERVERS
+from integration.dns.servers import NameServer, nasty
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=lambda kind: kind.__name__)

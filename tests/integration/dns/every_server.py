@@ -1,0 +1,11 @@
+# Copyright: Sendyard contributors
+# GNU General Public License v3.0 or later
+"""Every kind of server that zones are published to: real ones of Debian, and the fakes of providers."""
+
+from __future__ import annotations
+
+from integration.dns.fake_cloudflare import Cloudflare
+from integration.dns.fake_hetzner import Hetzner
+from integration.dns.servers import Bind, Knot, NameServer, PowerDns
+
+SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, Cloudflare, Hetzner]
