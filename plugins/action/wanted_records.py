@@ -111,7 +111,9 @@ def _domain_records(
                 selector=said["selector"],
                 public_key=key["public_key"],
                 dmarc_policy=domain.dmarc_policy or said["dmarc_policy"],
+                first_policy="" if domain.dmarc_policy else "none",  # the owner's default says nothing of this domain
                 dmarc_rua=domain.dmarc_rua or said["dmarc_rua"],
+                spf_style=domain.spf_style or said["spf_style"],
             )
 
         given_up = [address for addresses in key["earlier"] for address in addresses if address not in now]

@@ -26,11 +26,12 @@ except ImportError:  # not on a controller: ansible-core needs it too
 else:
     Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader reads 10 000 files in about a second
 
-KEYS = ("domain", "servers", "dns", "logins", "limits", "dmarc_policy", "dmarc_rua")
+KEYS = ("domain", "servers", "dns", "logins", "limits", "dmarc_policy", "dmarc_rua", "spf_style")
 LOGIN_KEYS = ("username", "password_hash")
 LIMIT_KEYS = ("hourly", "daily")
-CACHE_FORMAT = 2  # another one is as good as none
+CACHE_FORMAT = 3  # another one is as good as none
 DMARC_POLICIES = ("none", "quarantine", "reject")
+SPF_STYLES = ("merge", "include")
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,9 @@ def parse(path: Path, text: str) -> Domain:
     rua = said.get("dmarc_rua", "")
     if rua and not (isinstance(rua, str) and rua.startswith("mailto:")):
         raise Invalid(f'dmarc_rua: "{rua}" is no mailto: URI')
+    style = said.get("spf_style", "")
+    if style and style not in SPF_STYLES:
+        raise Invalid(f'spf_style: "{style}" is none of them; {nearest(str(style), SPF_STYLES)}')
     return Domain(
         name=name,
         servers=tuple(servers),
@@ -140,6 +144,7 @@ def parse(path: Path, text: str) -> Domain:
         logins=tuple(_logins(said.get("logins", []))),
         dmarc_policy=policy,
         dmarc_rua=rua,
+        spf_style=style,
         limits=_limits(said),
     )
 
@@ -265,6 +270,7 @@ def _restored(kept: Mapping[str, Any]) -> Domain | Invalid:
         dns=said["dns"],
         logins=tuple(Login(**login) for login in said["logins"]),
         dmarc_policy=said["dmarc_policy"],
+        spf_style=said["spf_style"],
         dmarc_rua=said["dmarc_rua"],
         limits=Limits(**said["limits"]) if said["limits"] else None,
     )

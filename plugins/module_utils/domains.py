@@ -54,8 +54,8 @@ class Limits:
 class Domain:
     """One sending domain as its file says it.
 
-    `dns` names an entry of the owner's `sendyard_dns_credentials`; `dmarc_policy` and `dmarc_rua` are "", and
-    `limits` None, where the owner's defaults hold.
+    `dns` names an entry of the owner's `sendyard_dns_credentials`; `dmarc_policy`, `dmarc_rua` and `spf_style` are "",
+    and `limits` None, where the owner's defaults hold.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Domain:
     logins: tuple[Login, ...] = ()
     dmarc_policy: str = ""
     dmarc_rua: str = ""
+    spf_style: str = ""
     limits: Limits | None = None
 
 
@@ -80,7 +81,7 @@ class Host:
     public_addresses: tuple[str, ...] = field(default=())
 
 
-def record_settings(host: Host, domain: Domain | None, policy: str, rua: str) -> str:
+def record_settings(host: Host, domain: Domain | None, policy: str, rua: str, spf_style: str) -> str:
     """Return a digest of everything, but the key, that the records of `domain` on `host` depend on.
 
     None stands for the host's own domain. A changed digest means that the records must be published anew.
@@ -88,7 +89,8 @@ def record_settings(host: Host, domain: Domain | None, policy: str, rua: str) ->
     said = {
         "host": [host.fqdn, host.selector, *host.public_addresses],
         "dns": domain.dns if domain else "",
-        "dmarc": [policy, rua] if domain else [],
+        "dmarc": [policy, rua, bool(domain.dmarc_policy)] if domain else [],
+        "spf": spf_style if domain else "",
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -100,6 +102,7 @@ def compile_table(
     *,
     dmarc_policy: str = "none",
     dmarc_rua: str = "",
+    spf_style: str = "merge",
     publishing: str = "",
 ) -> bytes:
     """Return the table of `host`: gzipped JSON, the same bytes for the same facts.
@@ -107,7 +110,7 @@ def compile_table(
     Args:
         domains: the domains that are in order; those that do not name the host are left out.
         kept: domains whose files are at fault: what the host holds of them stays as it is.
-        dmarc_policy, dmarc_rua: the owner's defaults for domains that say nothing.
+        dmarc_policy, dmarc_rua, spf_style: the owner's defaults for domains that say nothing.
         publishing: a digest of how and where the host's own records are published.
 
     The shape: {"format": 1, "host": {"name", "fqdn", "selector", "addresses"}, "publishing", "kept": [domain, …],
@@ -116,7 +119,7 @@ def compile_table(
     The host's own fully qualified name is one of the domains and has no logins.
     """
     served: dict[str, dict[str, Any]] = {
-        host.fqdn: {"logins": [], "record_settings": record_settings(host, None, "", "")}
+        host.fqdn: {"logins": [], "record_settings": record_settings(host, None, "", "", "")}
     }
     logins: dict[str, str] = {}
     for domain in domains:
@@ -125,7 +128,7 @@ def compile_table(
         policy, rua = domain.dmarc_policy or dmarc_policy, domain.dmarc_rua or dmarc_rua
         served[domain.name] = {
             "logins": sorted(login.username for login in domain.logins),
-            "record_settings": record_settings(host, domain, policy, rua),
+            "record_settings": record_settings(host, domain, policy, rua, domain.spf_style or spf_style),
         }
         if domain.limits:
             served[domain.name]["limits"] = [domain.limits.hourly, domain.limits.daily]

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 TTL = 3600  # seconds
+SPF_LABEL = "_spf-sendyard"  # below a domain, where its record includes ours
 
-Record = dict[str, Any]  # name, type, ttl, values, mode, was, credential, subject, optional
+Record = dict[str, Any]  # name, type, ttl, values, mode, was, credential, subject, optional, first
 
 # What authorities are called in CAA records (RFC 8659 section 4.2), by the host of their ACME directory.
 ISSUERS = {
@@ -103,6 +104,8 @@ def domain_records(
     *,
     dmarc_policy: str = "none",
     dmarc_rua: str = "",
+    first_policy: str = "",
+    spf_style: str = "merge",
     subject: str = "",
     credential: str,
     ttl: int = TTL,
@@ -112,13 +115,14 @@ def domain_records(
     Args:
         selector, public_key, addresses: the server's; other servers of the domain add theirs. `public_key` as above.
         dmarc_rua: where aggregate reports go, a URI such as mailto:dmarc@example.org; "" for nowhere.
+        first_policy: what a first DMARC record of a whole zone says, since others may send for it; "": the same.
+        spf_style: merge, our addresses in the domain's own record; include, in one of ours, which that one includes.
         subject: whose fault a failure is; the domain itself where it is "".
     """
-    records = [
-        _record(domain, "TXT", mechanisms(addresses), mode="spf"),
-        _dkim(domain, selector, public_key),
-        _record(f"_dmarc.{domain}", "TXT", [dmarc(dmarc_policy, dmarc_rua)]),
-    ]
+    policy = _record(f"_dmarc.{domain}", "TXT", [dmarc(dmarc_policy, dmarc_rua)])
+    if first_policy not in ("", dmarc_policy):
+        policy["first"] = [dmarc(first_policy, dmarc_rua)]
+    records = [*_spf(domain, addresses, spf_style), _dkim(domain, selector, public_key), policy]
     return _completed(records, subject or domain, credential, ttl)
 
 
@@ -158,6 +162,20 @@ def dmarc(policy: str, rua: str = "") -> str:
     return "; ".join(["v=DMARC1", f"p={policy}", *([f"rua={rua}"] if rua else [])])
 
 
+def _spf(domain: str, addresses: Sequence[str], style: str) -> list[Record]:
+    """Return the SPF records of a domain; what the other style would have put into its own one goes.
+
+    A record of ours that nobody includes any more stays, so that no domain has to be asked for one.
+    """
+    ours, included = mechanisms(addresses), f"include:{SPF_LABEL}.{domain}"
+    if style == "merge":
+        return [{**_record(domain, "TXT", ours, mode="spf"), "was": [included]}]
+    return [
+        _record(f"{SPF_LABEL}.{domain}", "TXT", [*ours, "-all"], mode="spf"),
+        {**_record(domain, "TXT", [included], mode="spf"), "was": ours},
+    ]
+
+
 def _takers(rua: str) -> list[str]:
     """Return the domains of the mailboxes in a list of mailto URIs; a URI may end in the size that it takes."""
     mailboxes = [uri.strip().removeprefix("mailto:").partition("?")[0].partition("!")[0] for uri in rua.split(",")]
@@ -174,7 +192,7 @@ def _record(name: str, kind: str, values: Sequence[str], *, mode: str = "own") -
 
 
 def _completed(records: Sequence[Record], subject: str, credential: str, ttl: int) -> list[Record]:
-    return [{**record, "ttl": ttl, "was": [], "subject": subject, "credential": credential} for record in records]
+    return [{"was": [], **record, "ttl": ttl, "subject": subject, "credential": credential} for record in records]
 
 
 def _by_family(addresses: Sequence[str]) -> Mapping[str, list[str]]:

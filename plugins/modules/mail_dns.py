@@ -30,6 +30,8 @@ options:
       - In mode C(own) a DMARC record that others wrote stays, and so does one of a name above that is stronger;
         RV(notes) says so.
       - C(was), values that we wrote earlier, so that they may be replaced or removed.
+      - C(first), in mode C(own), what a first record says instead of C(values) where it is about the zone's apex; as
+        long as it says that, it is left alone.
       - C(optional), whether it is left out where the credential has no zone for it or may not write there.
       - C(credential), one of O(credentials); C(subject), the domain or host whose fault a failure is.
     type: list

@@ -231,6 +231,7 @@ def table(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
         sorted({fault.subject for fault in faults} | _left_alone(task_vars)),
         dmarc_policy=said["dmarc_policy"],
         dmarc_rua=said["dmarc_rua"],
+        spf_style=said["spf_style"],
         publishing=_publishing(said),
     )
 

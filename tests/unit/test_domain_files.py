@@ -65,6 +65,7 @@ def test_a_good_file_is_a_domain(tmp_path: Path) -> None:
         (GOOD.replace("domain: acme.example", "domain: 2024-13-45"), ["cannot be read", "quotes"]),
         (GOOD.replace("servers: [mx1]", "servers: []"), ["at least one host"]),
         (GOOD + "dmarc_policy: nune\n", ['did you mean "none"?']),
+        (GOOD + "spf_style: includes\n", ['did you mean "include"?']),
         (GOOD + "dmarc_rua: me@acme.example\n", ["mailto:"]),
         ("[]", ["mapping"]),
         (GOOD + "limits: 5\n", ["limits:", "hourly"]),

@@ -65,6 +65,7 @@ def test_a_domain_gets_a_key_a_policy_and_our_addresses() -> None:
         ("_dmarc.acme.example", "TXT"): ["v=DMARC1; p=none; rua=mailto:d@acme.example"],
     }
     assert [record["mode"] for record in made] == ["spf", "own", "own"]
+    assert [record["was"] for record in made] == [["include:_spf-sendyard.acme.example"], [], []]
     assert {record["subject"] for record in made} == {"acme.example"}
 
 
@@ -82,7 +83,7 @@ def test_what_was_is_remembered_and_what_is_left_is_named() -> None:
     then = records.domain_records("acme.example", "mx1-1", "AAAA", ["10.9.1.1", "10.9.1.2"], credential="theirs")
     now = records.domain_records("acme.example", "mx1-2", "BBBB", ["10.9.1.2"], credential="theirs")
     made = records.remembering(now, then)
-    assert made[0]["was"] == ["ip4:10.9.1.1"]
+    assert made[0]["was"] == ["include:_spf-sendyard.acme.example", "ip4:10.9.1.1"]
     (given_up,) = (record for record in made if not record["values"])
     assert given_up["name"] == "mx1-1._domainkey.acme.example"
     assert given_up["was"] == ["v=DKIM1; k=rsa; p=AAAA"]
@@ -100,3 +101,11 @@ def test_what_several_runs_wrote_is_remembered() -> None:
     assert was["_dmarc.mx1.yard.example", "TXT"] == []
     gone = {record["name"]: record["was"] for record in made if not record["values"]}
     assert gone == {f"{n}.1.9.10.in-addr.arpa": ["mx1.yard.example."] for n in (1, 2)}
+
+
+def test_a_first_policy_is_said_only_where_it_differs() -> None:
+    for policy, first in [("reject", ["v=DMARC1; p=none"]), ("none", None)]:
+        made = records.domain_records(
+            "acme.example", "mx1-1", "", ADDRESSES, dmarc_policy=policy, first_policy="none", credential="theirs"
+        )
+        assert made[-1].get("first") == first

@@ -27,6 +27,7 @@ def table(*served: Domain, host: Host = HOST, kept: tuple[str, ...] = (), publis
         (table(ACME, GLOBEX), table(ACME), set()),
         (table(ACME, GLOBEX), table(ACME, replace(GLOBEX, dns="theirs")), {"globex.example"}),
         (table(ACME, GLOBEX), table(ACME, replace(GLOBEX, dmarc_policy="reject")), {"globex.example"}),
+        (table(ACME, GLOBEX), table(ACME, replace(GLOBEX, spf_style="include")), {"globex.example"}),
         (table(ACME), table(replace(ACME, logins=(Login("app@acme.example", "{SSHA512}x"),))), set()),
         (table(ACME, kept=("globex.example",)), table(ACME, GLOBEX), {"globex.example"}),
         (table(ACME), table(ACME, host=replace(HOST, selector="mx1-2")), {"acme.example", HOST.fqdn}),

@@ -43,7 +43,7 @@ def _unexplained(change: Change, want: Want, adopt: bool) -> str:
         return "the TTL of a record set that others have values in would change"
     if want.mode == "spf":
         return _unexplained_spf(change, want)
-    ours = {value.identity for value in (*want.values, *want.was)}
+    ours = {value.identity for value in (*want.values, *want.was, *want.first)}
     came = [value for value in change.add if want.absent or value.identity not in ours]
     if came:
         return f"nobody wants {shown(came)}"

@@ -25,7 +25,7 @@ with suppress(ImportError):  # the module that needs dnspython names it
 
 DEFAULT_TTL = 3600  # seconds
 MODES = ("own", "member", "spf", "manual")
-FIELDS = frozenset({"name", "type", "ttl", "values", "mode", "was", "credential", "subject", "optional"})
+FIELDS = frozenset({"name", "type", "ttl", "values", "mode", "was", "credential", "subject", "optional", "first"})
 
 
 class DnsError(SendyardError):
@@ -108,6 +108,8 @@ class Want:
         mode: own (the record set is ours), member (our values among others'), spf (our mechanisms in the one SPF
             record), manual (somebody else must publish it).
         absent: remove exactly our values.
+        first: what a first record says instead where it is about the apex of its zone; it is left alone as long as it
+            says that.
         optional: where the credential has no zone for it, or may not write there, that is nobody's fault.
         subjects: the domains or hosts whose fault a failure is.
     """
@@ -119,6 +121,7 @@ class Want:
     was: tuple[Value, ...] = ()
     mechanisms: tuple[str, ...] = ()
     was_mechanisms: tuple[str, ...] = ()
+    first: tuple[Value, ...] = ()
     absent: bool = False
     optional: bool = False
     credential: str = ""
@@ -268,6 +271,7 @@ def parse_record(record: Mapping[str, Any], *, absent: bool = False) -> Want:
         Key(name, kind),
         ttl,
         mode,
+        first=_values(name, kind, _texts(name, record, "first")),
         absent=absent,
         optional=bool(record.get("optional")),
         credential=record.get("credential") or "",

@@ -156,6 +156,12 @@ def plan(wants: Mapping[Key, Want], found: Found, *, apex: dns.name.Name | None 
     return Plan(tuple(changes), faults, notes)
 
 
+def in_zone(want: Want, apex: dns.name.Name) -> Want:
+    """Return `want` as it holds in a zone: what a first record says instead, it says about the apex alone."""
+    about = (want.key.name, want.key.name.parent()) if _is_dmarc(want.key) else (want.key.name,)
+    return want if apex in about else replace(want, first=())
+
+
 def by_hand(plan: Plan) -> Plan:
     """Return `plan` for a zone that only a person can change: what would change is a fault, until somebody did it."""
     faults = {change.key: ByHand("; ".join(map(str, to_do(change))) + ".") for change in plan.changes}
@@ -259,6 +265,8 @@ def _above(want: Want, found: Found) -> str:
 def _own(want: Want, found: RRset | None, inherited: str, adopt: bool) -> tuple[RRset | None, str]:
     if _is_dmarc(want.key) and (note := _stays(want, found, inherited, adopt)):
         return found, note
+    if want.first and (found is None or _identities(found.values) == _identities(want.first)):
+        return found or RRset(want.key, want.ttl, want.first), ""
     if found is None:
         return RRset(want.key, want.ttl, want.values), ""
     wanted = _identities(want.values)

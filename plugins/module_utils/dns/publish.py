@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +23,9 @@ from . import fuse, planner, spf, spf_cost, verify
 from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone
 from .model import Change, DnsError, Key, RRset, Want, shown
 from .wire import Server
+
+with suppress(ImportError):  # the module that needs dnspython names it
+    import dns.rdatatype
 
 ATTEMPTS = 12  # of read, plan, write, the last of which finds nothing left to do
 CONFLICT_SECONDS = 30.0  # that a zone waits for other writers in all; what is left then is tried once
@@ -215,7 +219,7 @@ def _zones(backend: Backend, wants: Sequence[Want], outcome: Outcome) -> dict[Zo
     for want in wants:
         zone = found[want.key.name]
         if isinstance(zone, Zone):
-            zones[zone].append(want)
+            zones[zone].append(planner.in_zone(want, zone.name))
             continue
         if want.optional:
             outcome.leave_out(want, zone)
@@ -366,7 +370,7 @@ def _bring(
                 outcome.settle(zone, world, plan, wants)
                 return
             fuse.check(plan.changes, wants, adopt=settings.adopt)
-            changes = plan.changes
+            changes = _in_safe_order(plan.changes)
         failure = None
         try:
             for batch in backend.batches(zone, changes):
@@ -384,15 +388,34 @@ def _bring(
     raise failure or _dropped(zone, plan.changes)
 
 
+def _in_safe_order(changes: Sequence[Change]) -> list[Change]:
+    """Return `changes` so that nothing ever leads to what is not there, where a provider takes them one by one.
+
+    A record includes what is below its name, which comes first and goes last.
+    """
+    return sorted(
+        changes, key=lambda change: (depth := len(change.key.name.labels)) and (-depth if change.after else depth)
+    )
+
+
 def _affordable(
     plan: planner.Plan, wants: Mapping[Key, Want], directory: verify.Directory, outcome: Outcome
 ) -> planner.Plan:
     """Return `plan` without SPF records that would cost a receiver more than it spends; those are faults."""
     faults: dict[Key, DnsError] = {}
+    planned = {(str(change.key.name), change.key.type): change.after for change in plan.changes}
+
+    def look_up(name: str, kind: str) -> Sequence[str]:
+        key = (f"{name.lower().removesuffix('.')}.", dns.rdatatype.from_text(kind))
+        if key not in planned:
+            return directory.look_up(name, kind)
+        after = planned[key]
+        return [value.text for value in after.values] if after else []
+
     for change in plan.changes:
         key = change.key
         for value in change.add if wants[key].mode == "spf" else ():
-            cost = spf_cost.count(value.text, key.name.to_text(omit_final_dot=True), directory.look_up)
+            cost = spf_cost.count(value.text, key.name.to_text(omit_final_dot=True), look_up)
             if complaint := spf_cost.complaint(cost):
                 faults[key] = spf.SpfError(f'{key} would be "{value.text}", but {complaint}. It was left as it is.')
             elif cost.unknown:

@@ -203,6 +203,48 @@ def test_a_foreign_dmarc_record_stays_and_a_stronger_one_above_is_enough(yard: Y
     assert yard.server.values(yard.name("_dmarc.news"), "TXT") == []
 
 
+def test_a_first_policy_of_a_whole_zone_hurts_nobody_until_somebody_says_so(yard: Yard) -> None:
+    said = {"first": ["v=DMARC1; p=none"]}
+    wants = [yard.record(label, "TXT", ["v=DMARC1; p=reject"], **said) for label in ("_dmarc", "_dmarc.news")]
+    for changes in (2, 0):
+        outcome = yard.publish(*wants)
+        assert (outcome.faults, outcome.notes, len(outcome.changes)) == ({}, {}, changes)
+    assert yard.server.values(yard.name("_dmarc"), "TXT") == ['"v=DMARC1; p=none"']
+    assert yard.server.values(yard.name("_dmarc.news"), "TXT") == ['"v=DMARC1; p=reject"']
+    assert not yard.publish(yard.record("_dmarc", "TXT", ["v=DMARC1; p=reject"])).faults
+    assert not yard.publish(*wants).changes
+    assert yard.server.values(yard.name("_dmarc"), "TXT") == ['"v=DMARC1; p=reject"']
+
+
+def test_addresses_that_are_included_change_without_the_shared_record(yard: Yard) -> None:
+    domain = yard.zone.removesuffix(".")
+
+    def wanted(address: str, style: str, was: str = "") -> list[records.Record]:
+        made = [
+            records.domain_records(domain, "mx1-1", "", [one], spf_style=style, credential="lab")
+            for one in (address, was or address)
+        ]
+        return [record for record in records.remembering(*made) if record["values"] or record["was"]]
+
+    def shared() -> str:
+        (found,) = [text for text in yard.server.values(yard.zone, "TXT") if spf.is_spf(text.strip('"'))]
+        return found.strip('"')
+
+    theirs = "v=spf1 include:_spf.vendor.example a:mail.vendor.example"
+    before = yard.foreign()
+    yard.publish(*wanted("10.9.1.1", "merge"))
+    assert shared() == f"{theirs} ip4:10.9.1.1 ?all"
+    for address, was, changes in [("10.9.1.1", "", 2), ("10.9.1.2", "10.9.1.1", 1), ("10.9.1.2", "10.9.1.1", 0)]:
+        outcome = yard.publish(*wanted(address, "include", was))
+        assert (outcome.faults, len(outcome.changes)) == ({}, changes)
+        assert shared() == f"{theirs} include:_spf-sendyard.{domain} ?all"
+        assert yard.server.values(yard.name("_spf-sendyard"), "TXT") == [f'"v=spf1 ip4:{address} -all"']
+    yard.publish(*wanted("10.9.1.2", "merge"))
+    assert shared() == f"{theirs} ip4:10.9.1.2 ?all"
+    yard.publish(*wanted("10.9.1.2", "include"), state="absent")
+    assert yard.foreign() == before
+
+
 NUMBERS = st.lists(st.integers(0, 20), min_size=1, max_size=3, unique=True)
 TXT = st.lists(st.binary(max_size=60), min_size=1, max_size=3)
 

@@ -67,8 +67,12 @@ def test_an_address_that_moved_to_another_server_stays_in_the_spf_that_they_shar
     records, said = wanted_by_mx1(tmp_path, "-e", "address_of_mx2=198.51.100.2")
     was = {record["name"]: record["was"] for record in records if record["mode"] == "spf"}
     assert was == {
-        "shared.example": ["ip4:198.51.100.3"],
-        "own.example": ["ip4:198.51.100.2", "ip4:198.51.100.3"],  # mx2 does not send for it
+        "shared.example": ["include:_spf-sendyard.shared.example", "ip4:198.51.100.3"],
+        "own.example": [  # mx2 does not send for it
+            "include:_spf-sendyard.own.example",
+            "ip4:198.51.100.2",
+            "ip4:198.51.100.3",
+        ],
     }, said
     own = next(record for record in records if record["name"] == "mx1.yard.example" and record["type"] == "A")
     assert (own["values"], sorted(own["was"])) == (["198.51.100.1"], ["198.51.100.2", "198.51.100.3"])
