@@ -18,6 +18,7 @@ from .model import DnsError, Key, RRset, parse_name
 from .wire import Server
 
 with suppress(ImportError):  # the module that needs dnspython names it
+    import dns.flags
     import dns.message
     import dns.name
     import dns.rcode
@@ -263,6 +264,11 @@ def _reason(server: Server, expectation: Expectation, answers: wire.Answers) -> 
     message = answers.messages.get(expectation.key)
     if message is None:
         return answers.silence or f"{server} does not answer"
+    if message.flags & dns.flags.RA and not message.flags & dns.flags.AA:
+        return (
+            f"{server} answers as a resolver does ({_code(message)}, recursion available, not authoritative): it does not "
+            "serve the zone, or something on the way from this machine to port 53 answers in its place"
+        )
     if not wire.is_authoritative(message):
         return f"{server} does not serve the zone (it answered {_code(message)}, not authoritative)"
     probe = wire.probe(expectation.key)

@@ -83,3 +83,10 @@ def test_a_server_is_named_once_with_its_records() -> None:
 def test_a_zone_without_name_servers_is_not_seen_by_anybody() -> None:
     with pytest.raises(verify.NotPropagated, match=r"zone acme\.example\. has no NS records"):
         verify.Directory((), {}).servers(KEY.name, ())
+
+
+def test_a_resolver_in_a_name_servers_place_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = answer()
+    message.flags = dns.flags.QR | dns.flags.RA
+    ((reason,), _asked) = wait(monkeypatch, {V4: [wire.Answers({KEY: message})]})
+    assert "something on the way from this machine to port 53 answers in its place" in reason
