@@ -266,8 +266,8 @@ def _reason(server: Server, expectation: Expectation, answers: wire.Answers) -> 
         return answers.silence or f"{server} does not answer"
     if message.flags & dns.flags.RA and not message.flags & dns.flags.AA:
         return (
-            f"{server} answers as a resolver does ({_code(message)}, recursion available, not authoritative): it does not "
-            "serve the zone, or something on the way from this machine to port 53 answers in its place"
+            f"{server} answers as a resolver does ({_code(message)}, recursion available, not authoritative): it does "
+            "not serve the zone, or something on the way from this machine to port 53 answers in its place"
         )
     if not wire.is_authoritative(message):
         return f"{server} does not serve the zone (it answered {_code(message)}, not authoritative)"
