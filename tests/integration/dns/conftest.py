@@ -91,8 +91,12 @@ def run(
 
 @pytest.fixture(scope="session", params=[Knot, Bind], ids=["knot", "bind"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
-    kind: Callable[..., NameServer] = request.param
-    running = kind(tmp_path_factory.mktemp("server"), {zone: nasty(zone) for zone in ZONES})
+    yield from serving(request.param, tmp_path_factory.mktemp("server"))
+
+
+def serving(kind: Callable[..., NameServer], directory: Path) -> Iterator[NameServer]:
+    """Yield a server of this kind with all zones, and stop it."""
+    running = kind(directory, {zone: nasty(zone) for zone in ZONES})
     running.start()
     yield running
     running.stop()

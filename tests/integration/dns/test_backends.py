@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,18 +16,14 @@ from ansible_collections.sendyard.mail.plugins.module_utils.dns import publish, 
 from dns.rdtypes.ANY.TXT import TXT as TXTRecord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from integration.dns.conftest import KEY, ZONES, Yard, ours
+from integration.dns.conftest import KEY, Yard, ours, serving
 from integration.dns.every_server import SERVERS
-from integration.dns.servers import NameServer, nasty
+from integration.dns.servers import NameServer
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=lambda kind: kind.__name__)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
-    kind: Callable[..., NameServer] = request.param
-    running = kind(tmp_path_factory.mktemp("server"), {zone: nasty(zone) for zone in ZONES})
-    running.start()
-    yield running
-    running.stop()
+    yield from serving(request.param, tmp_path_factory.mktemp("server"))
 
 
 def test_present_again_changed_absent_leaves_what_others_wrote(yard: Yard) -> None:

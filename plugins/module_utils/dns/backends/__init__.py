@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -94,6 +94,19 @@ def check_secret(name: str, secret: str) -> str:
     if len(secret) < MIN_SECRET:
         raise AuthError(f'DNS credential "{name}": the secret has fewer than {MIN_SECRET} characters.')
     return secret
+
+
+def portions(changes: Sequence[Change], size: Callable[[Change], int], most: int) -> list[list[Change]]:
+    """Return `changes` in their order, in portions of at most `most` by `size`; one that is larger is alone."""
+    found: list[list[Change]] = []
+    room = 0
+    for change in changes:
+        if size(change) > room or not found:
+            found.append([])
+            room = most
+        found[-1].append(change)
+        room -= size(change)
+    return found
 
 
 def longest_zones(

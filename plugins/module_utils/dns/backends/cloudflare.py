@@ -33,6 +33,7 @@ from . import (
     check_options,
     check_secret,
     longest_zones,
+    portions,
 )
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -171,17 +172,7 @@ class Cloudflare(Backend):
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return `changes` in portions of as many records as Cloudflare takes at once."""
-        portions: list[list[Change]] = [[]]
-        room = RECORDS_A_BATCH
-        for change in changes:
-            steps = change.steps
-            size = len(steps.create) + len(steps.update) + len(steps.delete)
-            if size > room and portions[-1]:
-                portions.append([])
-                room = RECORDS_A_BATCH
-            portions[-1].append(change)
-            room -= size
-        return portions
+        return portions(changes, _records_of, RECORDS_A_BATCH)
 
     def apply(self, zone: Zone, changes: Sequence[Change]) -> None:
         """Write `changes` in one batch, if what is there is still as it was read.
@@ -255,6 +246,11 @@ class Cloudflare(Backend):
             if pages <= 1 or len(found) == total:
                 return list(found.values())
         raise Transient(f"Cloudflare's list {path} changed {READINGS} times while it was read. Run again.")
+
+
+def _records_of(change: Change) -> int:
+    steps = change.steps
+    return len(steps.create) + len(steps.update) + len(steps.delete)
 
 
 def _path(zone: Zone, *more: str) -> str:

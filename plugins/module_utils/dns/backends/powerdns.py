@@ -18,7 +18,7 @@ from ..api import Api, NotFound, quoted
 from ..model import Change, DnsError, Key, RRset, Value, read_value
 from ..planner import Found
 from ..verify import Directory
-from . import Backend, Caps, Zone, ZoneNotFound, check_options, check_secret, longest_zones
+from . import Backend, Caps, Zone, ZoneNotFound, check_options, check_secret, longest_zones, portions
 
 with suppress(ImportError):  # the module that needs dnspython names it
     import dns.name
@@ -79,7 +79,7 @@ class PowerDns(Backend):
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return `changes` in requests of a size that a web server takes."""
-        return [changes[start : start + CHANGES_AT_A_TIME] for start in range(0, len(changes), CHANGES_AT_A_TIME)]
+        return portions(changes, lambda _change: 1, CHANGES_AT_A_TIME)
 
     def apply(self, zone: Zone, changes: Sequence[Change]) -> None:
         """Replace the record sets of `changes`; comments, which are not sent, stay."""

@@ -35,6 +35,7 @@ from . import (
     ZoneNotFound,
     check_options,
     check_secret,
+    portions,
 )
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -234,15 +235,7 @@ class Rfc2136:
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return `changes` in messages of at most BATCH_OCTETS, each of which is written wholly or not at all."""
-        batches: list[list[Change]] = []
-        room = 0
-        for change in changes:
-            if (size := _octets(change)) > room or not batches:
-                batches.append([])
-                room = BATCH_OCTETS
-            batches[-1].append(change)
-            room -= size
-        return batches
+        return portions(changes, _octets, BATCH_OCTETS)
 
     def apply(self, zone: Zone, changes: Sequence[Change]) -> None:
         """Send one UPDATE whose prerequisites are that every record set is as it was read, and no name a CNAME."""
