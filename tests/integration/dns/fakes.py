@@ -98,6 +98,7 @@ class FakeProvider(NameServer):
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True  # or every body waits 40 ms for the acknowledgement of its headers
+            disable_nagle_algorithm = True  # a head and a body sent apart would wait 40 ms for each other
 
             def handle_one_request(self) -> None:
                 self.raw_requestline = self.rfile.readline(65537)
