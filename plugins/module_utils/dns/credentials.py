@@ -14,7 +14,7 @@ from .model import DnsError
 from .verify import Directory
 
 SECRETS = ("secret", "secret_file", "secret_env")
-PROVIDERS = ("cloudflare", "hetzner", "manual", "powerdns", "rfc2136")
+PROVIDERS = ("cloudflare", "digitalocean", "hetzner", "manual", "powerdns", "rfc2136")
 
 
 def provider(name: str) -> Any:
@@ -30,6 +30,10 @@ def provider(name: str) -> Any:
         from .backends import cloudflare  # noqa: PLC0415
 
         return cloudflare
+    if name == "digitalocean":
+        from .backends import digitalocean  # noqa: PLC0415
+
+        return digitalocean
     if name == "manual":
         from .backends import manual  # noqa: PLC0415
 

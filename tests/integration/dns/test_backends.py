@@ -19,6 +19,11 @@ from hypothesis import strategies as st
 from integration.dns.conftest import KEY, Yard, ours, serving
 from integration.dns.every_server import SERVERS
 from integration.dns.servers import NameServer
+from integration.dns.conftest import KEY, ZONES, Yard, ours
+from integration.dns.fake_digitalocean import FakeDigitalOcean
+from integration.dns.servers import Bind, Knot, NameServer, PowerDns, nasty
+
+SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, FakeDigitalOcean]
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=lambda kind: kind.__name__)
