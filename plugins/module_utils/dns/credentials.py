@@ -14,7 +14,7 @@ from .model import DnsError
 from .verify import Directory
 
 SECRETS = ("secret", "secret_file", "secret_env")
-PROVIDERS = ("cloudflare", "digitalocean", "hetzner", "manual", "powerdns", "rfc2136")
+PROVIDERS = ("cloudflare", "digitalocean", "gandi", "hetzner", "manual", "powerdns", "rfc2136")
 
 
 def provider(name: str) -> Any:
@@ -34,6 +34,10 @@ def provider(name: str) -> Any:
         from .backends import digitalocean  # noqa: PLC0415
 
         return digitalocean
+    if name == "gandi":
+        from .backends import gandi  # noqa: PLC0415
+
+        return gandi
     if name == "manual":
         from .backends import manual  # noqa: PLC0415
 
