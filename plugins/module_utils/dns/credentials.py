@@ -22,33 +22,36 @@ def provider(name: str) -> Any:
 
     One import statement each: Ansible packs what it sees imported, and a run loads only what it uses.
     """
-    if name == "hetzner":
-        from .backends import hetzner  # noqa: PLC0415
-
-        return hetzner
+    module: Any
     if name == "cloudflare":
         from .backends import cloudflare  # noqa: PLC0415
 
-        return cloudflare
-    if name == "digitalocean":
+        module = cloudflare
+    elif name == "digitalocean":
         from .backends import digitalocean  # noqa: PLC0415
 
-        return digitalocean
-    if name == "gandi":
+        module = digitalocean
+    elif name == "gandi":
         from .backends import gandi  # noqa: PLC0415
 
-        return gandi
-    if name == "manual":
+        module = gandi
+    elif name == "hetzner":
+        from .backends import hetzner  # noqa: PLC0415
+
+        module = hetzner
+    elif name == "manual":
         from .backends import manual  # noqa: PLC0415
 
-        return manual
-    if name == "powerdns":
+        module = manual
+    elif name == "powerdns":
         from .backends import powerdns  # noqa: PLC0415
 
-        return powerdns
-    from .backends import rfc2136  # noqa: PLC0415
+        module = powerdns
+    else:
+        from .backends import rfc2136  # noqa: PLC0415
 
-    return rfc2136
+        module = rfc2136
+    return module
 
 
 def secret_of(name: str, said: Mapping[str, Any], environ: Mapping[str, str]) -> str:

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from integration.dns.fake_cloudflare import Cloudflare
+from integration.dns.fake_digitalocean import FakeDigitalOcean
+from integration.dns.fake_gandi import FakeGandi
 from integration.dns.fake_hetzner import Hetzner
 from integration.dns.servers import Bind, Knot, NameServer, PowerDns
 
-SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, Cloudflare, Hetzner]
+SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, Cloudflare, FakeDigitalOcean, FakeGandi, Hetzner]

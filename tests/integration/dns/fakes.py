@@ -98,7 +98,6 @@ class FakeProvider(NameServer):
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True  # or every body waits 40 ms for the acknowledgement of its headers
-            disable_nagle_algorithm = True  # a head and a body sent apart would wait 40 ms for each other
 
             def handle_one_request(self) -> None:
                 self.raw_requestline = self.rfile.readline(65537)
@@ -130,15 +129,23 @@ class FakeProvider(NameServer):
                     self.wfile.write(struct.pack("!H", len(wire)) + wire)
 
         self._http = ThreadingHTTPServer((ADDRESS, 0), Handler)
-        socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self._listening = [
-            self._http,
-            socketserver.ThreadingUDPServer((ADDRESS, self.port), Udp),
-            socketserver.ThreadingTCPServer((ADDRESS, self.port), Tcp),
-        ]
+        self._listening = [self._http, *self._name_server(Udp, Tcp)]
         for listening in self._listening:
             listening.daemon_threads = True
             threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True).start()
+
+    def _name_server(
+        self, udp: type[socketserver.BaseRequestHandler], tcp: type[socketserver.BaseRequestHandler]
+    ) -> tuple[socketserver.BaseServer, socketserver.BaseServer]:
+        """Listen on a port that is free for both; one that was free a moment ago may be somebody's by now."""
+        for _attempt in range(20):
+            first = socketserver.ThreadingUDPServer((ADDRESS, 0), udp)
+            self.port = first.server_address[1]
+            try:
+                return first, socketserver.ThreadingTCPServer((ADDRESS, self.port), tcp)
+            except OSError:
+                first.server_close()
+        raise AssertionError("no port is free for UDP and TCP")
 
     def stop(self) -> None:
         """Stop listening."""

@@ -19,12 +19,6 @@ from hypothesis import strategies as st
 from integration.dns.conftest import KEY, Yard, ours, serving
 from integration.dns.every_server import SERVERS
 from integration.dns.servers import NameServer
-from integration.dns.conftest import KEY, ZONES, Yard, ours
-from integration.dns.fake_digitalocean import FakeDigitalOcean
-from integration.dns.fake_gandi import FakeGandi
-from integration.dns.servers import Bind, Knot, NameServer, PowerDns, nasty
-
-SERVERS: list[type[NameServer]] = [Knot, Bind, PowerDns, FakeDigitalOcean, FakeGandi]
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=lambda kind: kind.__name__)

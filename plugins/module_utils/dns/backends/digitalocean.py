@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .. import reader
 from ..api import Api, NotFound, quoted
 from ..model import Change, DnsError, Key, RecordError, RRset, Value, parse_name, parse_value, read_value
 from ..planner import Found
@@ -90,19 +91,11 @@ class DigitalOcean(Backend):
             with suppress(dns.exception.DNSException, UnicodeError):  # a name that is none is not one of ours
                 name = dns.name.from_text(record["name"], origin=zone.name).canonicalize()
                 there[name, record["type"]].append(record)
-        rrsets: dict[Key, RRset | None] = {}
-        aliases: dict[dns.name.Name, dns.name.Name] = {}
-        faults: dict[Key, DnsError] = {}
-        for key in wanted:
-            try:
-                rrsets[key] = _rrset(zone, key, there.get((key.name, dns.rdatatype.to_text(key.type)), ()))
-                alias = _rrset(zone, Key(key.name, dns.rdatatype.CNAME), there.get((key.name, "CNAME"), ()))
-            except RecordError as error:
-                faults[key] = Unsupported(f"{key} holds what cannot be read, and so not be kept: {error}")
-                continue
-            if alias:
-                aliases[key.name] = dns.name.from_text(alias.values[0].text).canonicalize()
-        return Found(rrsets, aliases, faults)
+
+        def at(key: Key) -> RRset | None:
+            return _rrset(zone, key, there.get((key.name, dns.rdatatype.to_text(key.type)), ()))
+
+        return reader.listed(wanted, at)
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return every change alone: nothing holds several together."""

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .. import reader
 from ..api import Api, NotFound, quoted
-from ..model import Change, DnsError, Key, RecordError, RRset, Value, parse_name
+from ..model import Change, DnsError, Key, RRset, Value, parse_name, read_value
 from ..planner import Found
 from ..verify import Directory
 from . import (
@@ -93,21 +94,14 @@ class Gandi(Backend):
             with suppress(dns.exception.DNSException, UnicodeError):  # a name that is none is not one of ours
                 name = dns.name.from_text(said["rrset_name"], origin=zone.name).canonicalize()
                 there[name, said["rrset_type"]] = said
-        rrsets: dict[Key, RRset | None] = {}
-        aliases: dict[dns.name.Name, dns.name.Name] = {}
-        faults: dict[Key, DnsError] = {}
-        for key in wanted:
-            try:
-                alias = _rrset(zone, Key(key.name, dns.rdatatype.CNAME), there.get((key.name, "CNAME")))
-                rrsets[key] = _rrset(zone, key, there.get((key.name, dns.rdatatype.to_text(key.type))))
-            except RecordError as error:
-                faults[key] = Unsupported(f"{key} holds what cannot be read, and so not be kept: {error}")
-                continue
-            if dns.rdatatype.to_text(key.type) in ADDRESSES and (other := there.get((key.name, "ALIAS"))):
-                rrsets[key] = _locked(key, rrsets[key], other)
-            if alias:
-                aliases[key.name] = dns.name.from_text(alias.values[0].text).canonicalize()
-        return Found(rrsets, aliases, faults)
+
+        def at(key: Key) -> RRset | None:
+            kind = dns.rdatatype.to_text(key.type)
+            rrset = _rrset(zone, key, there.get((key.name, kind)))
+            other = there.get((key.name, "ALIAS")) if kind in ADDRESSES else None
+            return _locked(key, rrset, other) if other else rrset
+
+        return reader.listed(wanted, at)
 
     def batches(self, zone: Zone, changes: Sequence[Change]) -> Sequence[Sequence[Change]]:
         """Return every change alone: nothing holds several together."""
@@ -183,11 +177,7 @@ def _rrset(zone: Zone, key: Key, said: Mapping[str, Any] | None) -> RRset | None
 
 def _value(zone: Zone, key: Key, text: str) -> Value:
     """Return a value as in a zone file of the zone: names without a last dot are below it."""
-    try:
-        rdata = dns.rdata.from_text(dns.rdataclass.IN, key.type, text, origin=zone.name, relativize=False)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise RecordError(f'"{text}" is no value of a {dns.rdatatype.to_text(key.type)} record: {error}') from error
-    return Value(rdata, text)
+    return read_value(key.type, text, text, zone.name)
 
 
 def _locked(key: Key, there: RRset | None, alias: Mapping[str, Any]) -> RRset:
