@@ -49,8 +49,16 @@ options:
         its name or address; C(port) (53); C(key_name) of the TSIG key; C(key_algorithm) (C(hmac-sha256)); and the key's
         secret, base64, as C(secret), in the file C(secret_file), or in the environment variable C(secret_env)."
       - The key needs no zone transfer, and may be held to our names and types.
+      - "C(provider): C(cloudflare). The secret is an API token with C(Zone:Read) and C(DNS:Edit) for the zones alone."
+      - "C(provider): C(digitalocean). The secret is a token with the scopes C(domain:read), C(domain:create),
+        C(domain:update) and C(domain:delete)."
+      - "C(provider): C(gandi). The secret is a personal access token that may manage the technical configuration of the
+        domains alone; C(sharing_id), the organisation, where it sees several."
+      - "C(provider): C(hetzner). The secret is a token, to read and write, of a Hetzner Cloud project that has nothing
+        but the zones."
       - "C(provider): C(powerdns), by its HTTP API. C(url) of the web server, C(server_id) (C(localhost)), C(ca_file);
         the secret is its api-key."
+      - All of these take C(url), where the API is elsewhere, which must be https but on this machine.
       - "C(provider): C(manual), a person changes the zone. The credential C(manual) is there without an entry. What is
         not there yet is returned in RV(manual), merged with what is, and is the subject's fault until it is there."
     type: dict
