@@ -21,7 +21,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
-        subjects = self._task.args["subjects"]
+        subjects = both(self._task.args["subjects"], self._task.args.get("looked") or {})
         waiting = self._task.args["waiting"]
         own = variables["inventory_hostname"]
         said = owner.settings(variables, self._templar)
@@ -48,6 +48,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if not subjects.get(own, {"ok": True})["ok"]:
             result.update(failed=True, msg=f"{own}: {subjects[own]['error']}")
         return result
+
+
+def both(published: Mapping[str, Any], looked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is to be said of each subject: what publishing said and, where that is fine, who looked elsewhere."""
+    return {subject: looked.get(subject, found) if found["ok"] else found for subject, found in published.items()}
 
 
 def write_pages(

@@ -79,6 +79,10 @@ options:
         for was not seen, and nobody may build on it.
     type: int
     default: 60
+  wait:
+    description: Whether to wait for the authoritative servers; V(false) where O(state=seen) asks them from elsewhere.
+    type: bool
+    default: true
   adopt:
     description: Replace what others wrote at names that are to be ours. A stronger DMARC policy stays all the same.
     type: bool
@@ -87,8 +91,10 @@ options:
     description:
       - V(present) publishes the records, V(absent) removes exactly our values of them.
       - V(checked) changes nothing and finds out whether the zones exist and the credentials may write there.
+      - V(seen) changes nothing, needs no credential, and waits until all authoritative servers answer with the records,
+        as seen from where the module runs.
     type: str
-    choices: [present, absent, checked]
+    choices: [present, absent, checked, seen]
     default: present
 requirements:
   - dnspython >= 2.3
@@ -189,8 +195,9 @@ SPEC = {
     "resolver": {"type": "list", "elements": "str", "default": []},
     "name_servers": {"type": "dict", "default": {}},
     "deadline": {"type": "int", "default": 60},
+    "wait": {"type": "bool", "default": True},
     "adopt": {"type": "bool", "default": False},
-    "state": {"type": "str", "choices": ["present", "absent", "checked"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "checked", "seen"], "default": "present"},
 }
 SUBJECTS_IN_MESSAGE = 20
 
@@ -252,6 +259,14 @@ def run(module: AnsibleModule) -> None:
     manual = [want for want in wants if want.mode == "manual"]
     wants = [want for want in wants if want.mode != "manual"]
 
+    settings = publish.Settings(
+        write=not module.check_mode, wait=params["wait"], adopt=params["adopt"], deadline=float(params["deadline"])
+    )
+    if params["state"] == "seen":
+        said = [want for want in wants if want.says_something]
+        publish.watch(said, settings, verify.Directory(params["resolver"], override), outcome)
+        finish(module, records, outcome)
+
     names = list(dict.fromkeys(want.credential for want in wants))
     params["credentials"] = {**NEED_NO_ENTRY, **params["credentials"]}
     secrets = credentials.secrets(names, params["credentials"], os.environ)
@@ -263,9 +278,6 @@ def run(module: AnsibleModule) -> None:
         if params["state"] == "checked":
             publish.prove(wants, backends, directory, outcome)
         else:
-            settings = publish.Settings(
-                write=not module.check_mode, adopt=params["adopt"], deadline=float(params["deadline"])
-            )
             publish.publish(wants, backends, settings, directory, outcome)
             look_at(manual, directory, outcome)
     finally:
@@ -376,7 +388,7 @@ def finish(module: AnsibleModule, records: Sequence[Mapping[str, Any]], outcome:
             for change in changes
         ]
     nothing_done = len(faults) == len(subjects) and not changes and not outcome.by_hand
-    if faults and nothing_done and module.params["state"] != "checked":
+    if faults and nothing_done and module.params["state"] not in ("checked", "seen"):
         told = [f"{subject}: {error}" for subject, error in sorted(faults.items())]
         more = f"\nand {len(told) - SUBJECTS_IN_MESSAGE} more" if len(told) > SUBJECTS_IN_MESSAGE else ""
         module.fail_json(msg="\n".join(told[:SUBJECTS_IN_MESSAGE]) + more, **result)

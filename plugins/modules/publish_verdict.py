@@ -25,6 +25,9 @@ options:
     type: list
     elements: dict
     required: true
+  looked:
+    description: What M(sendyard.mail.mail_dns) said of each subject that was looked at from elsewhere (state V(seen)).
+    type: dict
   manual:
     description: What M(sendyard.mail.mail_dns) returned as RV(sendyard.mail.mail_dns#module:manual).
     type: dict

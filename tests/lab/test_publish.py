@@ -129,6 +129,19 @@ def test_of_two_runs_at_once_one_waits_and_both_end_well(domains: Path) -> None:
     assert [code for code, _ in ends] == [0, 0], "\n".join(said for _, said in ends)
 
 
+def test_a_server_looks_where_the_controller_cannot(domains: Path) -> None:
+    """What the controller asks the second name server never gets there; what a host asks it does."""
+    controller = lab_api.ssh(SENDER, "sh", "-c", "echo $SSH_CONNECTION").stdout.split()[0]
+    link = lab_api.root(SENDER, "ip", "neigh", "show", "to", controller).stdout.split()
+    anew = ("-e", "sendyard_publish_all=true")
+    with lab_api.fault("ns2", f"ether saddr {link[link.index('lladdr') + 1]} drop"):
+        code, output = site(*anew, directory=domains, deadline=3)
+        assert code == 2, output
+        assert "ns2" in output
+        code, output = site(*anew, "-e", f"sendyard_publish_verify_from={SENDER}", directory=domains)
+        assert code == 0, output
+
+
 def test_an_address_that_does_not_lead_back_is_not_sent_from(
     domains: Path, logins: tuple[Login, ...], trust: ssl.SSLContext
 ) -> None:

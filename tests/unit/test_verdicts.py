@@ -63,6 +63,16 @@ def test_another_hosts_fault_is_neither_a_domains_nor_this_hosts(
     assert ("mx1: its zone is refused" in said.get("msg", "")) == (host == "mx1")
 
 
+def test_what_is_not_seen_from_elsewhere_is_not_published(tmp_path: Path) -> None:
+    waiting = [{"domain": name, "subject": name, "digest": "x"} for name in ("acme.example", "globex.example")]
+    published = {"mx1": {"ok": True}, "acme.example": {"ok": True}, "globex.example": BAD}
+    looked = {"mx1": {"ok": True}, "acme.example": {"ok": False, "error": "ns2 lags"}, "globex.example": {"ok": True}}
+    said = verdict(publish_verdict, "mx1", tmp_path, subjects=published, looked=looked, waiting=waiting)
+    assert said["published"] == []
+    texts = [fault["message"] for fault in said["ansible_facts"]["sendyard_domain_faults"][1:]]
+    assert texts == ["ns2 lags", BAD["error"]]
+
+
 TO_DO = {
     "action": "replace",
     "zone": "acme.example.",

@@ -20,11 +20,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from . import fuse, planner, spf, spf_cost, verify
-from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone
+from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone, ZoneNotFound
 from .model import Change, DnsError, Key, RRset, Want, shown
 from .wire import Server
 
 with suppress(ImportError):  # the module that needs dnspython names it
+    import dns.name
     import dns.rdatatype
 
 ATTEMPTS = 12  # of read, plan, write, the last of which finds nothing left to do
@@ -39,11 +40,13 @@ class Settings:
 
     Attributes:
         write: False plans only.
+        wait: whether what was written is waited for; False where somebody else looks.
         adopt: replace what others wrote at keys that are to be ours.
         deadline: seconds that all authoritative servers have.
     """
 
     write: bool = True
+    wait: bool = True
     adopt: bool = False
     deadline: float = 60.0
 
@@ -148,8 +151,32 @@ def publish(
         )
 
     _each_zone(work, [want for want in wants if want.says_something], backends, outcome)
-    if settings.write:
+    if settings.write and settings.wait:
         _await_the_world(outcome, settings, directory, backends)
+
+
+def watch(wants: Sequence[Want], settings: Settings, directory: verify.Directory, outcome: Outcome) -> None:
+    """Wait until all authoritative servers answer with `wants`, of which somebody else has seen to that they stand."""
+    zones: dict[dns.name.Name, list[Want]] = defaultdict(list)
+    for want in wants:
+        try:
+            apex = directory.zone_of(want.key.name)
+        except DnsError as error:
+            outcome.blame(want.subjects, error)
+            continue
+        if apex is None:
+            outcome.blame(want.subjects, ZoneNotFound(f"nobody in the world knows a zone that holds {want.key.name}"))
+        else:
+            zones[apex].append(want)
+    for apex, wanted in zones.items():
+        combined, _refused = planner.combine(planner.in_zone(want, apex) for want in wanted)
+        try:
+            world = directory.world(apex, ())
+        except DnsError as error:
+            outcome.blame(_subjects(wanted), error)
+            continue
+        outcome.settled.append(Settled(Zone(apex), world, tuple(combined.values())))
+    _await_the_world(outcome, settings, directory, {})
 
 
 def prove(

@@ -16,7 +16,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.credentials import PROVIDERS
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.model import parse_value
 from ansible_collections.sendyard.mail.plugins.modules import mail_dns
-from integration.dns.servers import ADDRESS, SECRET, Knot, NameServer, soa
+from integration.dns.servers import ADDRESS, SECRET, Knot, NameServer, free_port, soa
 
 ZONE = "acme.example."
 Run = Callable[..., dict[str, Any]]
@@ -122,6 +122,24 @@ def test_checking_reports_by_subject(run: Run) -> None:
     said = run(records=wanted, state="checked")
     assert (said["changed"], said["subjects"]["here"]) == (False, {"ok": True})
     assert "has no zone that holds nowhere.test." in said["subjects"]["nowhere"]["error"]
+
+
+def test_who_looks_from_elsewhere_needs_no_credential(run: Run, server: NameServer) -> None:
+    wanted = [record("seen", "10.9.1.1", subject="seen"), record("unseen", "10.9.1.1", subject="unseen")]
+    said = run(records=wanted[:1], wait=False)
+    assert said["subjects"] == {"seen": {"ok": True}}
+    serial = server.serial(ZONE)
+    said = run(records=wanted, state="seen", credentials={}, deadline=1)
+    assert (said["changed"], said["subjects"]["seen"]) == (False, {"ok": True})
+    assert "does not answer with it yet after 1 s: unseen.acme.example. A" in said["subjects"]["unseen"]["error"]
+    assert server.serial(ZONE) == serial
+
+
+def test_what_is_not_waited_for_is_not_asked_for(run: Run, server: NameServer) -> None:
+    dead = {"ns1.lab.example": [ADDRESS, free_port()]}
+    wanted = [record("dead", "10.9.1.1", subject="acme.example")]
+    assert run(records=wanted, wait=False, name_servers=dead)["subjects"]["acme.example"]["ok"]
+    assert not run(records=wanted, name_servers=dead, deadline=1)["subjects"]["acme.example"]["ok"]
 
 
 def test_what_others_publish_is_told_while_it_is_not_there(run: Run, server: NameServer) -> None:
