@@ -137,6 +137,8 @@ def figures(rounds: int) -> tuple[dict[str, Figure], dict[str, Any]]:
     )
     return {
         "P5_rfc2136_updates": middle(raw["Knot_200"]["first_updates"], "updates", target=1),
+        "P5_route53_calls_first": middle(raw["FakeRoute53_200"]["first_calls"], "calls", target=3),
+        "P5_route53_calls_again": middle(raw["FakeRoute53_200"]["again_calls"], "calls", target=2),
         "P5_seconds_10000": middle(raw["Knot_10000"]["first_seconds"], "seconds", target=1),
         "P5_thousand_zones_seconds": middle(zones["all"], "seconds", target=60),
         "P5_one_of_thousand_seconds": middle(zones["one"], "seconds", target=5),

@@ -14,7 +14,7 @@ from .model import DnsError
 from .verify import Directory
 
 SECRETS = ("secret", "secret_file", "secret_env")
-PROVIDERS = ("cloudflare", "digitalocean", "gandi", "hetzner", "manual", "powerdns", "rfc2136")
+PROVIDERS = ("cloudflare", "digitalocean", "gandi", "hetzner", "manual", "powerdns", "rfc2136", "route53")
 
 
 def provider(name: str) -> Any:
@@ -47,10 +47,14 @@ def provider(name: str) -> Any:
         from .backends import powerdns  # noqa: PLC0415
 
         module = powerdns
-    else:
+    elif name == "rfc2136":
         from .backends import rfc2136  # noqa: PLC0415
 
         module = rfc2136
+    else:
+        from .backends import route53  # noqa: PLC0415
+
+        module = route53
     return module
 
 

@@ -405,6 +405,9 @@ def _bring(
                 outcome.record(batch)
                 if not backend.caps.value_level and not backend.caps.compare_and_swap:
                     losses.wrote(batch)
+            if backend.caps.keeps_what_it_takes:
+                outcome.settle(zone, world, plan, wants)
+                return
         except (Conflict, Transient) as error:
             failure = error
             took, left = time.monotonic() - began, patience.left()

@@ -93,6 +93,13 @@ class FakeProvider(NameServer):
             for name, ttl, rdata in parsed.iterate_rdatas():
                 if dns.rdatatype.to_text(rdata.rdtype) in self.types:
                     self.load(zone, name, ttl, rdata)
+        self._listening = [self._api(), *self._name_server()]
+        for listening in self._listening:
+            listening.daemon_threads = True
+            threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True).start()
+
+    def _api(self) -> socketserver.BaseServer:
+        """Return the server of the API, which listens."""
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -117,6 +124,13 @@ class FakeProvider(NameServer):
             def log_message(self, *_: object) -> None:
                 """Nothing is logged."""
 
+        self._http = ThreadingHTTPServer((ADDRESS, 0), Handler)
+        return self._http
+
+    def _name_server(self) -> tuple[socketserver.BaseServer, socketserver.BaseServer]:
+        """Listen on a port that is free for both; one that was free a moment ago may be somebody's by now."""
+        fake = self
+
         class Udp(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 data, socket = self.request
@@ -128,21 +142,11 @@ class FakeProvider(NameServer):
                     wire = fake.resolve(self.rfile.read(struct.unpack("!H", prefix)[0]))
                     self.wfile.write(struct.pack("!H", len(wire)) + wire)
 
-        self._http = ThreadingHTTPServer((ADDRESS, 0), Handler)
-        self._listening = [self._http, *self._name_server(Udp, Tcp)]
-        for listening in self._listening:
-            listening.daemon_threads = True
-            threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True).start()
-
-    def _name_server(
-        self, udp: type[socketserver.BaseRequestHandler], tcp: type[socketserver.BaseRequestHandler]
-    ) -> tuple[socketserver.BaseServer, socketserver.BaseServer]:
-        """Listen on a port that is free for both; one that was free a moment ago may be somebody's by now."""
         for _attempt in range(20):
-            first = socketserver.ThreadingUDPServer((ADDRESS, 0), udp)
+            first = socketserver.ThreadingUDPServer((ADDRESS, 0), Udp)
             self.port = first.server_address[1]
             try:
-                return first, socketserver.ThreadingTCPServer((ADDRESS, self.port), tcp)
+                return first, socketserver.ThreadingTCPServer((ADDRESS, self.port), Tcp)
             except OSError:
                 first.server_close()
         raise AssertionError("no port is free for UDP and TCP")

@@ -57,6 +57,7 @@ class Caps:
         atomic: what is written wholly or not at all: "batch", "rrset" or "record".
         compare_and_swap: whether a write fails when the record set changed since it was read.
         value_level: whether a write holds our values alone, so that it cannot lose those of others.
+        keeps_what_it_takes: whether what it took stands, so that it need not be read again to know.
         writes: whether it can change anything; else a person must.
         sees_delegations: whether reading tells that a name belongs to a zone below; else the name servers are asked.
     """
@@ -65,6 +66,7 @@ class Caps:
     compare_and_swap: bool
     value_level: bool
     sees_delegations: bool
+    keeps_what_it_takes: bool = False
     writes: bool = True
 
 
