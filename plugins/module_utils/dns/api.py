@@ -19,6 +19,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 from .backends import AuthError, Conflict, Transient, Unsupported
@@ -68,6 +69,8 @@ class Api:
         told: Callable[[DnsError, Any], DnsError] = lambda error, _said: error,
     ) -> None:
         self._here = f'DNS credential "{name}"'
+        if find_spec("urllib3") is None:
+            raise AuthError(f"{self._here}: its provider needs urllib3 on the controller (requirements/run.txt).")
         if not re.fullmatch(r"[!-~]+", secret):  # the error that Python would raise for it shows the header
             raise AuthError(
                 f"{self._here}: the secret has white space or other characters that no token has. Give the token "

@@ -1,6 +1,6 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0 or later
-"""Route 53: what only it has. boto3 is the client on both sides; moto is first shown to be too kind, and then is not."""
+"""Route 53: what only it has. boto3 is the client on both sides; moto is first shown to be too kind, then is not."""
 
 from __future__ import annotations
 
