@@ -59,8 +59,8 @@ options:
       - "C(provider): C(powerdns), by its HTTP API. C(url) of the web server, C(server_id) (C(localhost)), C(ca_file);
         the secret is its api-key."
       - "C(provider): C(route53). C(access_key_id) and its secret access key, or C(profile), or what boto3 finds;
-        C(role_arn) and C(external_id) to assume a role; C(region). It needs to list and read the zones, to change record
-        sets of our names and types, and to see changes."
+        C(role_arn) and C(external_id) to assume a role; C(region). It needs to list and read the zones, to change
+        record sets of our names and types, and to see changes."
       - All of these take C(url), where the API is elsewhere, which must be https but on this machine.
       - "C(provider): C(manual), a person changes the zone. The credential C(manual) is there without an entry. What is
         not there yet is returned in RV(manual), merged with what is, and is the subject's fault until it is there."
