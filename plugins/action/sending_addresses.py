@@ -27,7 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         said = owner.settings(variables, self._templar)
         name = variables["inventory_hostname"]
         missing = {
-            one["name"].removesuffix(".")
+            one["asked"].removesuffix(".")
             for one in (self._task.args.get("manual") or {}).get(name, ())
             if one["type"] == "PTR"
         }

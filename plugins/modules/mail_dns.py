@@ -150,14 +150,16 @@ manual:
   description:
     - What a person must do at the provider, by subject, where the credential's provider, or the record's mode, is
       C(manual), and it is not done yet.
-    - "Each is a mapping: C(action) (C(enter), C(replace), C(remove)), C(zone), C(name), C(type),
-      C(ttl), C(value) (a TXT as one plain string), C(old), and C(line), what to enter as a line of a zone file."
+    - "Each is a mapping: C(action) (C(enter), C(replace), C(remove)), C(zone), C(name), C(type), C(ttl), C(value) (a
+      TXT as one plain string), C(old), and C(line), what to enter as a line of a zone file; C(asked), the name of the
+      record wanted, which leads to C(name) by a CNAME where a reverse zone is handed out in parts (RFC 2317)."
   returned: always
   type: dict
   sample:
     acme.example:
       - action: enter
         zone: acme.example.
+        asked: acme.example.
         name: acme.example.
         type: TXT
         ttl: 3600
@@ -298,6 +300,7 @@ def look_at(manual: Sequence[model.Want], directory: verify.Directory, outcome: 
     backend = credentials.backend("manual", NEED_NO_ENTRY, {"manual": ""}, directory)
     publish.publish(wants, {"manual": backend}, publish.Settings(write=False), directory, seen)
     outcome.by_hand += seen.by_hand
+    outcome.moved |= seen.moved
     for want in wants:
         for text in (text for subject in want.subjects for text in seen.faults.get(subject, ())):
             outcome.note(want, text)
@@ -404,7 +407,8 @@ def by_hand(outcome: publish.Outcome) -> dict[str, list[dict[str, Any]]]:
     """Return what a person must do, by subject."""
     found: dict[str, list[dict[str, Any]]] = {}
     for zone, change, subjects in outcome.by_hand:
-        to_do = [{"zone": str(zone.name), **asdict(one)} for one in planner.to_do(change)]
+        name = outcome.moved.get(change.key.name, change.key.name)
+        to_do = [{"zone": str(zone.name), "asked": str(name), **asdict(one)} for one in planner.to_do(change)]
         for subject in subjects:
             found.setdefault(subject, []).extend(to_do)
     return found

@@ -101,8 +101,8 @@ def test_what_a_person_must_do_is_on_a_page_until_it_is_done(tmp_path: Path) -> 
 
 
 PTR = {
-    "10.9.1.1": {"type": "PTR", "name": "1.1.9.10.in-addr.arpa."},
-    "FD00:9::1": {"type": "PTR", "name": f"1.0.0.0.{'0.0.0.0.' * 5}9.0.0.0.0.0.d.f.ip6.arpa."},
+    "10.9.1.1": {"type": "PTR", "asked": "1.1.9.10.in-addr.arpa."},
+    "FD00:9::1": {"type": "PTR", "asked": f"1.0.0.0.{'0.0.0.0.' * 5}9.0.0.0.0.0.d.f.ip6.arpa."},
 }
 
 
@@ -123,7 +123,7 @@ def test_mail_leaves_from_addresses_that_lead_back(
         "sendyard_addresses": [{"public": address} for address in PTR],
         "sendyard_require_ptr": required,
     }
-    others = {"mx2": list(PTR.values()), "mx1": [{"type": "A", "name": "1.1.9.10.in-addr.arpa."}]}
+    others = {"mx2": list(PTR.values()), "mx1": [{"type": "A", "asked": "1.1.9.10.in-addr.arpa."}]}
     others["mx1"] += [PTR[address] for address in missing]
     said = verdict(sending_addresses, "mx1", tmp_path, settings, manual=others)
     assert said["ansible_facts"]["sendyard_not_sent_from"] == left_out

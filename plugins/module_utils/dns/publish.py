@@ -21,7 +21,7 @@ from functools import partial
 
 from . import fuse, planner, spf, spf_cost, verify
 from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone, ZoneNotFound
-from .model import Change, DnsError, Key, RRset, Want, shown
+from .model import Change, DnsError, Key, RRset, Want, parse_name, shown
 from .wire import Server
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -68,11 +68,13 @@ class Outcome:
         faults: what is wrong, by subject.
         notes: what is not wrong, by subject.
         settled: what the world should see.
+        moved: names of reverse zones, and the names that lead there by a CNAME.
         by_hand: what a person must change, since no credential can, and in which zone.
     """
 
     def __init__(self) -> None:
         self.changes: dict[Key, Change] = {}
+        self.moved: dict[dns.name.Name, dns.name.Name] = {}
         self.by_hand: list[tuple[Zone, Change, tuple[str, ...]]] = []
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.notes: dict[str, list[str]] = defaultdict(list)
@@ -150,7 +152,8 @@ def publish(
             outcome,
         )
 
-    _each_zone(work, [want for want in wants if want.says_something], backends, outcome)
+    placed = [_at_its_place(want, directory, outcome) for want in wants if want.says_something]
+    _each_zone(work, placed, backends, outcome)
     if settings.write and settings.wait:
         _await_the_world(outcome, settings, directory, backends)
 
@@ -158,7 +161,7 @@ def publish(
 def watch(wants: Sequence[Want], settings: Settings, directory: verify.Directory, outcome: Outcome) -> None:
     """Wait until all authoritative servers answer with `wants`, of which somebody else has seen to that they stand."""
     zones: dict[dns.name.Name, list[Want]] = defaultdict(list)
-    for want in wants:
+    for want in (_at_its_place(want, directory, outcome) for want in wants):
         try:
             apex = directory.zone_of(want.key.name)
         except DnsError as error:
@@ -188,7 +191,25 @@ def prove(
         _world, wants = _seen_by_the_world(backend, zone, wants, directory, outcome)
         _divided(lambda part: backend.prove(zone, list(dict.fromkeys(want.key for want in part))), list(wants), outcome)
 
-    _each_zone(work, wants, backends, outcome)
+    _each_zone(work, [_at_its_place(want, directory, outcome) for want in wants], backends, outcome)
+
+
+def _at_its_place(want: Want, directory: verify.Directory, outcome: Outcome) -> Want:
+    """Return `want` where a PTR record belongs: behind the CNAME by which a provider hands out less than a zone.
+
+    RFC 2317 calls it classless delegation. Where nobody can say, it stays, and reading its zone will tell.
+    """
+    if want.key.type != dns.rdatatype.PTR:
+        return want
+    try:
+        targets = directory.look_up(str(want.key.name), "CNAME")
+    except DnsError:
+        return want
+    if len(targets) != 1:
+        return want
+    target = parse_name(targets[0])
+    outcome.moved[target] = want.key.name
+    return replace(want, key=Key(target, want.key.type))
 
 
 def _seen_by_the_world(

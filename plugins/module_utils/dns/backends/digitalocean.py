@@ -143,7 +143,7 @@ class DigitalOcean(Backend):
         try:
             if len(names) > 1:
                 pages = self._pages(_path(zone), "domain_records")
-                first = next(pages)
+                first = next(pages, {"domain_records": []})
                 if first.get("meta", {}).get("total", 0) <= PAGE * (1 + len(names)):
                     yield from first["domain_records"]
                     for page in pages:
