@@ -142,12 +142,11 @@ class DigitalOcean(Backend):
         """Yield at least the records at `names`."""
         try:
             if len(names) > 1:
-                pages = self._pages(_path(zone), "domain_records")
-                first = next(pages, {"domain_records": []})
-                if first.get("meta", {}).get("total", 0) <= PAGE * (1 + len(names)):
-                    yield from first["domain_records"]
-                    for page in pages:
-                        yield from page["domain_records"]
+                for page in self._pages(_path(zone), "domain_records"):
+                    if page.get("meta", {}).get("total", 0) > PAGE * (1 + len(names)):
+                        break
+                    yield from page["domain_records"]
+                else:
                     return
             for name in names:
                 for page in self._pages(_path(zone), "domain_records", name=name.to_text(omit_final_dot=True)):
