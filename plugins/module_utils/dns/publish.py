@@ -354,8 +354,10 @@ class _Losses:
         changes: list[Change] = []
         for key, theirs in self._theirs.items():
             there = found.rrsets.get(key)
-            had = {value.wire for value in there.values} if there else set()
-            lost = tuple(value for value in theirs.values if value.wire not in had)
+            now = there.values if there else ()
+            lost = tuple(value for value in theirs.values if value.wire not in {other.wire for other in now})
+            if any(spf.is_spf(value.text) for value in now):  # it was changed meanwhile; two would be none to receivers
+                lost = tuple(value for value in lost if not spf.is_spf(value.text))
             if not lost:
                 continue
             if key in self._put_back:
@@ -365,9 +367,7 @@ class _Losses:
                     "whether the values that are there now are all that should be."
                 )
             self._put_back.add(key)
-            changes.append(
-                Change(key, there, replace(there or theirs, values=(*(there.values if there else ()), *lost)))
-            )
+            changes.append(Change(key, there, replace(there or theirs, values=(*now, *lost))))
         return changes
 
 
@@ -390,6 +390,7 @@ def _bring(
 
     Args:
         world: the names of the servers that the world asks for the zone.
+        directory: where what SPF records include is looked up.
 
     Raises:
         Conflict: others wrote the same record sets again and again.

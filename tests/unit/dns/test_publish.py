@@ -115,3 +115,56 @@ def test_who_always_meets_others_ends_in_time_and_stops_nobody_else(clock: Clock
     assert len(outcome.changes) == 99
     assert publish.CONFLICT_SECONDS <= clock.now - 100.0 < publish.CONFLICT_SECONDS + backend.rounds * ROUND
     assert backend.rounds < 40
+
+
+class Careless(Contended):
+    """A backend that takes whole record sets, and another writer who put back what it had read before we wrote."""
+
+    caps = Caps("rrset", compare_and_swap=False, value_level=False, sees_delegations=True)
+
+    def __init__(self, clock: Clock, there: list[str], overwritten_by: list[list[str]]) -> None:
+        super().__init__(clock, {})
+        self.overwritten_by = overwritten_by
+        self.put(there)
+
+    def put(self, texts: list[str]) -> None:
+        values = tuple(model.parse_value(KEY.type, text) for text in texts)
+        self.content[KEY] = RRset(KEY, 60, values)
+
+    def apply(self, zone: Zone, changes: Sequence[Change]) -> None:
+        super().apply(zone, changes)
+        if self.overwritten_by:
+            self.put(self.overwritten_by.pop(0))
+
+    def texts(self) -> list[str]:
+        return sorted(value.text for value in self.content[KEY].values)
+
+
+KEY = model.parse_record({"name": "shared.acme.example", "type": "TXT", "values": ["ours"]}).key
+
+
+def bring_text(backend: Careless) -> publish.Outcome:
+    outcome = publish.Outcome()
+    said = {"name": "shared.acme.example", "type": "TXT", "mode": "member", "values": ["ours"], "credential": "lab"}
+    publish.publish([model.parse_record(said)], {"lab": backend}, publish.Settings(), DIRECTORY, outcome)
+    return outcome
+
+
+def test_what_a_writer_took_along_is_put_back_once(clock: Clock) -> None:
+    backend = Careless(clock, ["theirs"], [["another's"]])
+    assert not bring_text(backend).faults
+    assert backend.texts() == ["another's", "ours", "theirs"]
+
+
+def test_what_vanishes_again_and_again_is_told_loudly(clock: Clock) -> None:
+    backend = Careless(clock, ["theirs"], [["another's"], ["another's"], ["another's"]])
+    ((text,),) = bring_text(backend).faults.values()
+    assert (
+        '"theirs", which we did not write, was there before this run, vanished, was put back and vanished again' in text
+    )
+
+
+def test_an_spf_record_that_was_changed_meanwhile_is_not_put_back_beside_the_new_one(clock: Clock) -> None:
+    backend = Careless(clock, ["v=spf1 mx -all", "theirs"], [["v=spf1 a mx -all", "theirs", "ours"]])
+    assert not bring_text(backend).faults
+    assert backend.texts() == ["ours", "theirs", "v=spf1 a mx -all"]
