@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rrset
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils.dns import model, verify, wire
@@ -90,3 +91,31 @@ def test_a_resolver_in_a_name_servers_place_is_told_apart(monkeypatch: pytest.Mo
     message.flags = dns.flags.QR | dns.flags.RA
     ((reason,), _asked) = wait(monkeypatch, {V4: [wire.Answers({KEY: message})]})
     assert "something on the way from this machine to port 53 answers in its place" in reason
+
+
+ZONE = dns.name.from_text("acme.example.")
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "found"),
+    [
+        (("ns1.a.",), ("ns1.a.",), ("ns1.a.",)),
+        (("ns1.a.", "ns2.a."), ("ns1.a.", "ns3.a."), ("ns1.a.", "ns2.a.", "ns3.a.")),
+        ((), ("ns1.a.",), ("ns1.a.",)),
+    ],
+)
+def test_the_worlds_servers_and_the_zones_own_are_asked(
+    monkeypatch: pytest.MonkeyPatch, said: tuple[str, ...], asked: tuple[str, ...], found: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(wire, "name_servers", lambda zone, resolvers: asked)
+    assert verify.Directory((), {}).world(ZONE, said) == found
+
+
+def test_a_zone_that_the_world_asks_elsewhere_or_not_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "name_servers", lambda zone, resolvers: ("ns1.new.",))
+    with pytest.raises(verify.OtherZone, match=r"the world asks ns1\.new\., but .* names ns1\.inside\., ns2\.inside\."):
+        verify.Directory((), {}).world(ZONE, ("ns1.inside.", "ns2.inside."))
+    monkeypatch.setattr(wire, "name_servers", lambda zone, resolvers: ())
+    with pytest.raises(verify.NotPropagated, match=r"Enter ns1\.a\. for it at the registrar"):
+        verify.Directory((), {}).world(ZONE, ("ns1.a.",))
+    assert verify.Directory((), {"ns1.a.": (("127.0.0.1", 53),)}).world(ZONE, ("ns9.a.",)) == ("ns9.a.",)
