@@ -77,7 +77,7 @@ class Api:
                 "alone, on one line."
             )
         self._told = told
-        self._url = _secure(self._here, url)
+        self._url = secure(self._here, url)
         self._host = urllib.parse.urlsplit(url).netloc
         self._secret = secret
         self._headers = {"Accept": "application/json", "User-Agent": "sendyard", **headers}
@@ -192,7 +192,8 @@ def quoted(*segments: str) -> str:
     return "".join(f"/{urllib.parse.quote(segment, safe='@')}" for segment in segments)
 
 
-def _secure(here: str, url: str) -> str:
+def secure(here: str, url: str) -> str:
+    """Return `url` without its last slash. Raises AuthError, naming `here`, where a secret would go there in clear."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
         return url.rstrip("/")

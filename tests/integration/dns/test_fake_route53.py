@@ -163,6 +163,7 @@ def test_of_several_zones_of_a_name_the_public_one_that_is_asked_is_taken(start:
     ("said", "text"),
     [
         ({"AliasTarget": {"HostedZoneId": "Z1", "DNSName": "elb.example.", "EvaluateTargetHealth": False}}, "an alias"),
+        ({"HealthCheckId": "abc", "TTL": 60, "ResourceRecords": ["10.9.1.1"]}, "which would be lost"),
         ({"SetIdentifier": "one", "Weight": 10, "TTL": 60, "ResourceRecords": ["10.9.1.1"]}, "several record sets"),
     ],
 )
@@ -240,7 +241,7 @@ def test_a_change_is_waited_for_until_all_name_servers_have_it(
     mine._changes = ["/change/C1", "/change/C2"]
     said = {"Id": "C1", "SubmittedAt": 0}
     with Stubber(mine._client) as stubber:
-        for identity, status in [("C1", "PENDING"), ("C1", "PENDING"), ("C1", "INSYNC"), ("C2", "INSYNC")]:
+        for identity, status in [("C1", "PENDING"), ("C2", "INSYNC"), ("C1", "PENDING"), ("C1", "INSYNC")]:
             stubber.add_response(
                 "get_change", {"ChangeInfo": {**said, "Status": status}}, {"Id": f"/change/{identity}"}
             )
@@ -248,9 +249,45 @@ def test_a_change_is_waited_for_until_all_name_servers_have_it(
         stubber.assert_no_pending_responses()
     mine._changes = ["/change/C3"]
     with Stubber(mine._client) as stubber:
-        stubber.add_response("get_change", {"ChangeInfo": {**said, "Status": "PENDING"}})
-        with pytest.raises(Transient, match="of change /change/C3"):
-            mine.settled(0.0)
+        for _look in range(3):
+            stubber.add_response("get_change", {"ChangeInfo": {**said, "Status": "PENDING"}})
+        with pytest.raises(Transient, match=r"of 1 changes \(/change/C3\)"):
+            mine.settled(0.02)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "allowed"),
+    [
+        ("InvalidChangeBatch", "[Tried to delete resource record set [...] but it was not found]", True),
+        ("AccessDenied", "User: x is not authorized to perform: route53:ChangeResourceRecordSets", False),
+    ],
+)
+def test_whether_a_credential_may_write_is_found_out_by_deleting_what_nobody_has(
+    start: Callable[..., FakeRoute53], code: str, text: str, allowed: bool
+) -> None:
+    fake = start(soa(ZONE))
+    mine = backend(fake)
+    keys = [model.parse_record({"name": f"x.{ZONE}", "type": kind}).key for kind in ("A", "TXT", "CAA", "MX")]
+    zone = mine.find_zones([keys[0].name])[keys[0].name]
+    assert isinstance(zone, Zone)
+    before = fake.content(ZONE)
+    mine.prove(zone, keys)
+    assert fake.content(ZONE) == before
+    with Stubber(mine._client) as stubber:
+        stubber.add_response(
+            "list_resource_record_sets", {"ResourceRecordSets": [], "IsTruncated": False, "MaxItems": "1"}
+        )
+        stubber.add_client_error("change_resource_record_sets", code, text)
+        if allowed:
+            mine.prove(zone, keys)
+        else:
+            with pytest.raises(AuthError, match="not authorized"):
+                mine.prove(zone, keys)
+
+
+def test_no_secret_goes_out_in_clear() -> None:
+    with pytest.raises(AuthError, match="no https address"):
+        route53.make("lab", {"url": "http://10.9.0.1", "access_key_id": "AKIA"}, SECRET, verify.Directory((), {}))
 
 
 @pytest.mark.parametrize(

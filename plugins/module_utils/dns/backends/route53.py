@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import reader
-from ..model import Change, DnsError, Key, RRset, Value, read_value
+from ..api import secure
+from ..model import Change, DnsError, Key, RRset, Value, parse_value, read_value
 from ..planner import Found
 from ..verify import Directory
 from . import (
@@ -36,6 +37,7 @@ from . import (
     longest_zones,
     portions,
 )
+from .rfc2136 import NOBODYS_VALUES
 
 with suppress(ImportError):  # the module that needs dnspython names it
     import dns.name
@@ -47,6 +49,9 @@ ZONES_A_PAGE, SETS_A_PAGE = 100, 300  # the most that the API gives
 BATCH_CHARACTERS, BATCH_RECORDS = 32_000, 1000  # of a batch
 POLL_SECONDS = 2.0  # between two looks at a change; an account has five requests a second
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 10, 30, 8
+SHOWN = 600  # characters of what AWS says
+SIMPLE = frozenset({"Name", "Type", "TTL", "ResourceRecords"})  # all that a record set has which we can write again
+NOBODYS_TTL = 2**31 - 1
 
 NOT_ACCEPTED = frozenset(
     {
@@ -79,8 +84,9 @@ def make(name: str, said: Mapping[str, Any], secret: str, directory: Directory) 
     """
     check_options(name, "route53", said, OPTIONS)
     _boto3(name)
+    url = secure(f'DNS credential "{name}"', str(said["url"])) if said.get("url") else None
     with explained(name):
-        client = session(name, said, secret).client("route53", endpoint_url=said.get("url"), config=_config())
+        client = session(name, said, secret).client("route53", endpoint_url=url, config=_config())
     return Route53(name, client, directory)
 
 
@@ -143,7 +149,7 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except boto.ClientError as error:
-        raise _refusal(here, error.response.get("Error", {}), error.operation_name) from error
+        raise _refusal(here, error) from error
     except (
         boto.NoCredentialsError,
         boto.PartialCredentialsError,
@@ -157,15 +163,19 @@ def explained(name: str) -> Iterator[None]:
         raise Transient(f"{here}: no answer of AWS: {error}") from error
 
 
-def _refusal(here: str, said: Mapping[str, Any], operation: str) -> DnsError:
-    code, text = said.get("Code", ""), " ".join(str(said.get("Message", "")).split())
-    what = f"{here}: AWS answers {operation} with {code}: {text}"
-    if code in NOT_ACCEPTED:
-        return AuthError(f"{what}. See whether its key is valid, and what its policy allows (docs/dns-backends.md).")
-    if code in CLOCK:
+def _refusal(here: str, error: Any) -> DnsError:
+    """Return what a ClientError of botocore says, as an error of ours."""
+    said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(said.get("Code", ""))
+    texts = [str(said.get("Message", "")), *map(str, error.response.get("messages", ()))]  # of a batch they stand apart
+    text = " ".join(" ".join(dict.fromkeys(texts)).split())[:SHOWN]
+    what = f"{here}: AWS answers {error.operation_name} with {code}: {text}"
+    if code in CLOCK or (code == "SignatureDoesNotMatch" and re.search("expired|not yet current", text)):
         return ClockError(f"{what}. Check the time of this machine (timedatectl).")
-    if code in LATER:
-        return Transient(f"{what}. It wants fewer requests; what is left is done by a later run.")
+    if code in LATER or status >= 500:
+        return Transient(f"{what}. What is left is done by a later run.")
+    if code in NOT_ACCEPTED or status in (401, 403):
+        return AuthError(f"{what}. See whether its key is valid, and what its policy allows (docs/dns-backends.md).")
     if code == "NoSuchHostedZone":
         return ZoneNotFound(what)
     if code == "InvalidChangeBatch" and CHANGED.search(text):
@@ -235,36 +245,50 @@ class Route53(Backend):
 
     def apply(self, zone: Zone, changes: Sequence[Change]) -> None:
         """Delete what stands, exactly as it was read, and create what should stand, in one batch."""
-        batch: list[dict[str, Any]] = []
-        for change in changes:
-            if change.before and change.before.values:
-                batch.append({"Action": "DELETE", "ResourceRecordSet": _said(change.before)})
-            if change.after and change.after.values:
-                batch.append({"Action": "CREATE", "ResourceRecordSet": _said(change.after)})
+        gone = [_said(change.before) for change in changes if change.before and change.before.values]
+        come = [_said(change.after) for change in changes if change.after and change.after.values]
+        batch = [  # what goes first, so that a CNAME makes room for what comes at its name
+            *({"Action": "DELETE", "ResourceRecordSet": said} for said in gone),
+            *({"Action": "CREATE", "ResourceRecordSet": said} for said in come),
+        ]
         with explained(self._name):
             done = self._client.change_resource_record_sets(HostedZoneId=zone.token, ChangeBatch={"Changes": batch})
         with self._lock:
             self._changes.append(done["ChangeInfo"]["Id"])
 
     def prove(self, zone: Zone, keys: Sequence[Key]) -> None:
-        """Read: AWS has no way to ask whether a change would be allowed."""
+        """Read, and ask to delete what nobody has: who may write is told that it is not there, others that they may not."""
         self.read(zone, keys)
+        batch = [
+            {"Action": "DELETE", "ResourceRecordSet": _said(RRset(key, NOBODYS_TTL, (parse_value(key.type, text),)))}
+            for key in keys
+            if (text := NOBODYS_VALUES.get(dns.rdatatype.to_text(key.type))) is not None
+        ]
+        if batch:
+            with suppress(Conflict, Unsupported), explained(self._name):
+                self._client.change_resource_record_sets(HostedZoneId=zone.token, ChangeBatch={"Changes": batch})
 
     def settled(self, seconds: float) -> None:
-        """Return when AWS says that all its name servers have the changes."""
+        """Return when AWS says that all its name servers have the changes.
+
+        Of what it was not asked about within the time, where there are hundreds of zones, the name servers tell.
+        """
         expires = time.monotonic() + seconds
         while self._changes:
-            with explained(self._name):
-                status = self._client.get_change(Id=self._changes[0])["ChangeInfo"]["Status"]
-            if status == "INSYNC":
-                self._changes.pop(0)
-            elif time.monotonic() + POLL_SECONDS > expires:
+            late = [change for change in self._changes if time.monotonic() < expires and self._is_late(change)]
+            self._changes = late
+            if late and time.monotonic() + POLL_SECONDS > expires:
                 raise Transient(
                     f'DNS credential "{self._name}": after {seconds:.0f} s Route 53 has not told all its name servers '
-                    f"of change {self._changes[0]}. A later run looks again."
+                    f"of {len(late)} changes ({', '.join(late[:3])}). As a rule that takes a minute; a later run looks "
+                    "again."
                 )
-            else:
+            if late:
                 time.sleep(POLL_SECONDS)
+
+    def _is_late(self, change: str) -> bool:
+        with explained(self._name):
+            return bool(self._client.get_change(Id=change)["ChangeInfo"]["Status"] != "INSYNC")
 
     def close(self) -> None:
         """Close the connections."""
@@ -355,17 +379,23 @@ def _octal(text: str) -> str:
 def _rrset(key: Key, said: Sequence[Mapping[str, Any]]) -> RRset | None:
     if not said:
         return None
-    values = tuple(
-        read_value(key.type, _decimal(record["Value"]), record["Value"])
-        for rrset in said
-        for record in rrset.get("ResourceRecords", ())
-    )
-    locked = ""
-    if any("AliasTarget" in rrset for rrset in said):
-        locked = "Route 53 has an alias there. Remove it, or use another name."
-    elif any("SetIdentifier" in rrset for rrset in said):
-        locked = "Route 53 chooses there among several record sets (weights, places, health). Make it a simple one."
-    return RRset(key, int(said[0].get("TTL", 0)), values, locked)
+    texts = [record["Value"] for rrset in said for record in rrset.get("ResourceRecords", ())]
+    if key.type == dns.rdatatype.CNAME:
+        texts += [rrset["AliasTarget"]["DNSName"] for rrset in said if "AliasTarget" in rrset]
+    values = tuple(read_value(key.type, _decimal(text), text) for text in texts)
+    return RRset(key, int(said[0].get("TTL", 0)), values, _locked(said))
+
+
+def _locked(said: Sequence[Mapping[str, Any]]) -> str:
+    """Return why record sets at one key cannot be written again as they are, "" where they can."""
+    extra = sorted({field for rrset in said for field in rrset if field not in SIMPLE})
+    if not extra:
+        return ""
+    if "SetIdentifier" in extra:
+        return "Route 53 chooses there among several record sets (weights, places, health). Make it a simple one."
+    if "AliasTarget" in extra:
+        return f"Route 53 has an alias to {said[0]['AliasTarget']['DNSName']} there. Remove it, or use another name."
+    return f"the record set has {', '.join(extra)} in Route 53, which would be lost. Change it there by hand."
 
 
 def _said(rrset: RRset) -> dict[str, Any]:
