@@ -257,7 +257,7 @@ class Route53(Backend):
             self._changes.append(done["ChangeInfo"]["Id"])
 
     def prove(self, zone: Zone, keys: Sequence[Key]) -> None:
-        """Read, and ask to delete what nobody has: who may write is told that it is not there, others that they may not."""
+        """Read, and ask to delete what nobody has: who may write learns that it is not there, others are refused."""
         self.read(zone, keys)
         batch = [
             {"Action": "DELETE", "ResourceRecordSet": _said(RRset(key, NOBODYS_TTL, (parse_value(key.type, text),)))}
