@@ -14,7 +14,13 @@ import dns.rdata
 import dns.rdatatype
 import hcloud
 import pytest
-from ansible_collections.sendyard.mail.plugins.module_utils.dns import credentials, model, publish, verify
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import (
+    credentials,
+    hetzner_cloud,
+    model,
+    publish,
+    verify,
+)
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import (
     AuthError,
     Conflict,
@@ -351,7 +357,7 @@ def test_a_zone_that_another_locks_is_waited_for(yard: Yard, fake: Hetzner, clie
 def test_an_action_that_does_not_end_is_not_waited_for_forever(
     fake: Hetzner, backend: hetzner.Hetzner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hetzner, "ACTION_SECONDS", 0.3)
+    monkeypatch.setattr(hetzner_cloud, "ACTION_SECONDS", 0.3)
     fake.action_seconds = 60
     with pytest.raises(Transient, match=r"new.acme.example. A: create_rrset \(action \d+\) is not done after 0 s"):
         backend.apply(zone_of(backend), [change_to(None, key_of("new", "A"), 600, "10.9.1.1")])

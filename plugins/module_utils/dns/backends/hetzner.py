@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import time
-import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 from .. import reader
 from ..api import Api, NotFound, quoted
+from ..hetzner_cloud import ACTION_SECONDS, FIRST_PAUSE, LONGEST_PAUSE, connect, pages, project, wait
 from ..model import Change, DnsError, Key, RRset, Value, read_value
 from ..planner import Found
 from ..verify import Directory
@@ -31,8 +31,6 @@ from . import (
     Unsupported,
     Zone,
     ZoneNotFound,
-    check_options,
-    check_secret,
     longest_zones,
 )
 
@@ -41,11 +39,7 @@ with suppress(ImportError):  # the module that needs dnspython names it
     import dns.rdatatype
 
 NEEDS_SECRET = True
-OPTIONS = frozenset({"url"})
-URL = "https://api.hetzner.cloud/v1"
 ZONES_A_PAGE, RRSETS_A_PAGE = 50, 100  # the most that the API gives
-ACTION_SECONDS = 60.0  # that a write may take
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between two looks at an action; an hour has 3600 requests
 PROBE = "_sendyard-may-write"  # a name that nobody has
 PROTECTED = "the record set is protected from changes at Hetzner. Lift its protection in the Hetzner Console."
 
@@ -67,9 +61,7 @@ def make(name: str, said: Mapping[str, Any], secret: str, directory: Directory) 
     Raises:
         AuthError: an option is none, or the address is not https.
     """
-    check_options(name, "hetzner", said, OPTIONS)
-    headers = {"Authorization": f"Bearer {check_secret(name, secret)}"}
-    return Hetzner(Api(name, str(said.get("url") or URL), headers, secret), f'the project of DNS credential "{name}"')
+    return Hetzner(connect(name, said, secret), project(name))
 
 
 class Hetzner(Backend):
@@ -105,7 +97,9 @@ class Hetzner(Backend):
         whole = math.ceil(self._said(zone)["record_count"] / RRSETS_A_PAGE) <= len(names)
         queries = [types] if whole else [[("name", name), *types] for name in sorted(names)]
         try:
-            said = [rrset for query in queries for rrset in self._pages(_path(zone), "rrsets", RRSETS_A_PAGE, query)]
+            said = [
+                rrset for query in queries for rrset in pages(self._api, _path(zone), "rrsets", RRSETS_A_PAGE, query)
+            ]
         except NotFound as error:
             raise ZoneNotFound(f"zone {zone.name} is gone: {error}") from error
         there = {(rrset["name"], rrset["type"]): rrset for rrset in said}
@@ -153,21 +147,9 @@ class Hetzner(Backend):
         self._api.close()
 
     def _all_zones(self) -> list[Mapping[str, Any]]:
-        zones = self._pages("/zones", "zones", ZONES_A_PAGE)
+        zones = list(pages(self._api, "/zones", "zones", ZONES_A_PAGE))
         self._known.update({str(said["id"]): said for said in zones})
         return zones
-
-    def _pages(
-        self, path: str, what: str, a_page: int, query: Sequence[tuple[str, str]] = ()
-    ) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        page = 1
-        while page:
-            text = urllib.parse.urlencode([*query, ("page", page), ("per_page", a_page)])
-            answer = self._api.send("GET", f"{path}?{text}", repeatable=True)
-            found += answer[what]
-            page = answer["meta"]["pagination"]["next_page"]
-        return found
 
     def _said(self, zone: Zone) -> Mapping[str, Any]:
         if zone.token not in self._known:
@@ -219,7 +201,7 @@ class Hetzner(Backend):
             answer = self._post(zone, _path(zone), {**body, "records": records})
         except NotFound as error:
             raise ZoneNotFound(f"zone {zone.name} is gone: {error}") from error
-        self._wait(answer["action"], rrset.key)
+        wait(self._api, answer["action"], rrset.key, self._where)
 
     def _act(self, zone: Zone, change: Change, action: str, **body: Any) -> None:
         try:
@@ -232,7 +214,7 @@ class Hetzner(Backend):
             if action != "change_ttl":  # values are refused that are gone, or there already
                 self._expect(zone, change)
             raise
-        self._wait(answer["action"], change.key)
+        wait(self._api, answer["action"], change.key, self._where)
 
     def _post(self, zone: Zone, path: str, body: Mapping[str, Any]) -> Any:
         """Return the answer to a write; a conflict is raised when the actions that may lock the zone have ended."""
@@ -253,26 +235,6 @@ class Hetzner(Backend):
             now = []
         if set(now) != {value.token for value in (change.before.values if change.before else ())}:
             raise Conflict(f"{change.key} was changed by somebody else since it was read")
-
-    def _wait(self, action: Mapping[str, Any], key: Key) -> None:
-        """Return when `action` has succeeded."""
-        expires = time.monotonic() + ACTION_SECONDS
-        pause = 0.0
-        while action["status"] == "running":
-            if time.monotonic() + pause > expires:
-                raise Transient(
-                    f"{key}: {action['command']} (action {action['id']}) is not done after {ACTION_SECONDS:.0f} s at "
-                    f"{self._where}. A later run finds out what became of it."
-                )
-            time.sleep(pause)
-            pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
-            action = self._api.get(quoted("actions", str(action["id"])))["action"]
-        if action["status"] != "success":
-            error = action["error"] or {"code": "no code", "message": "no message"}
-            raise Transient(
-                f"{key}: {action['command']} (action {action['id']}) failed at {self._where}: {error['message']} "
-                f"({error['code']}). What it did is read again."
-            )
 
 
 def _path(zone: Zone, *more: str) -> str:
