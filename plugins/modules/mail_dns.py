@@ -166,6 +166,7 @@ manual:
         value: v=spf1 ip4:192.0.2.10 ~all
         old: ""
         line: acme.example. 3600 IN TXT "v=spf1 ip4:192.0.2.10 ~all"
+        alias: ""
 changes:
   description: How many record sets changed, or would.
   returned: always
@@ -190,8 +191,8 @@ from ansible_collections.sendyard.mail.plugins.module_utils.dns import (
     verify,
 )
 from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import Backend
+from ansible_collections.sendyard.mail.plugins.module_utils.dns_module import DnsModule, parse_name_servers
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
-from ansible_collections.sendyard.mail.plugins.module_utils.quiet_module import QuietModule
 
 HAS_DNSPYTHON = find_spec("dns") is not None
 
@@ -209,40 +210,9 @@ SPEC = {
 SUBJECTS_IN_MESSAGE = 20
 
 
-class Module(QuietModule):
-    """A module that lets no credential's secret into a result.
-
-    Ansible returns the arguments with every result, those of a failure before anything was read among them.
-    """
-
-    def _load_params(self) -> None:
-        """Read the arguments; before they are validated, since an invalid one is a failure too."""
-        super()._load_params()
-        self.no_log_values.update(secrets_in(self.params.get("credentials")))
-
-
-def secrets_in(said: Any) -> set[str]:
-    """Return what is or may be a secret in the option credentials, whatever stands there instead of named ones."""
-    if not isinstance(said, Mapping):
-        return texts(said)
-    found = (one.get("secret") if isinstance(one, Mapping) else one for one in said.values())
-    return set().union(*map(texts, found))
-
-
-def texts(value: Any) -> set[str]:
-    """Return every text and number in `value`, as it stands there and without surrounding white space."""
-    if isinstance(value, Mapping):
-        return set().union(*map(texts, value.values()))
-    if isinstance(value, (list, tuple)):
-        return set().union(*map(texts, value))
-    text = "" if value is None or isinstance(value, bool) else str(value)
-    return {text, text.strip()} - {""}
-
-
 def main() -> None:
     """Run the module."""
-    module = Module(argument_spec=SPEC, supports_check_mode=True)
-    module.no_log_values.update(secrets_in(module.params["credentials"]))  # what was a text is parsed now
+    module = DnsModule(argument_spec=SPEC, supports_check_mode=True)
     if not HAS_DNSPYTHON:
         module.fail_json(msg=missing_required_lib("dnspython"))
     try:
@@ -318,18 +288,6 @@ def read_files(paths: Sequence[str]) -> list[Any]:
             raise SendyardError(f"{path}: this is no list of records")
         found += said
     return found
-
-
-def parse_name_servers(said: Mapping[str, Any]) -> dict[str, tuple[tuple[str, int], ...]]:
-    """Return the option name_servers with absolute names. Raises SendyardError naming what is no address and port."""
-    parsed: dict[str, tuple[tuple[str, int], ...]] = {}
-    for name, where in said.items():
-        try:
-            address, port = where
-            parsed[str(model.parse_name(name))] = ((str(address), int(port)),)
-        except (TypeError, ValueError) as error:
-            raise SendyardError(f"name_servers: {name} needs a list of address and port, not {where!r}") from error
-    return parsed
 
 
 def parse(records: Sequence[Mapping[str, Any]], outcome: publish.Outcome, *, absent: bool) -> list[model.Want]:
