@@ -25,6 +25,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         own = zones.get(variables["inventory_hostname"], {"ok": True})
         if not own["ok"]:
             faults.append(own["error"])
+        addresses = self._task.args.get("addresses") or {}
+        found = addresses.get(variables["inventory_hostname"], {"ok": True})
+        if not found["ok"]:
+            faults.append(f"sendyard_ptr_credential: {found['error']}")
         of_files = len(owner.domain_faults(variables))
         domain_faults = owner.with_faults_of(zones, variables, left_alone=True)
         result.update(changed=False, ansible_facts=owner.facts(sendyard_domain_faults=domain_faults))

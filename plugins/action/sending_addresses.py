@@ -9,6 +9,7 @@ Receivers refuse what comes from one (RFC 5321 section 4.1.4 lets them; Gmail 5.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -16,6 +17,10 @@ from ansible_collections.sendyard.mail.plugins.module_utils import records
 from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
 FACT = "sendyard_not_sent_from"
+MEND = (
+    "Set it where the address comes from: in the provider's panel, by sendyard_ptr_credential, or in a reverse zone of "
+    "yours (sendyard_publish_ptr)"
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
@@ -26,13 +31,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result: dict[str, Any] = super().run(tmp, variables)
         said = owner.settings(variables, self._templar)
         name = variables["inventory_hostname"]
-        missing = {
-            one["asked"].removesuffix(".")
-            for one in (self._task.args.get("manual") or {}).get(name, ())
-            if one["type"] == "PTR"
-        }
         addresses = [entry["public"] for entry in said["addresses"]]
-        unnamed = [one for one in addresses if records.reverse_name(str(ipaddress.ip_address(one))) in missing]
+        provider = self._task.args.get("provider") or {}
+        if name in provider.get("subjects", {}):
+            seen = provider["seen"].get(name, ())
+            unnamed = [one for one in addresses if str(ipaddress.ip_address(one)) not in seen]
+            mend = _what_the_provider_said(provider, name)
+        else:
+            missing = {
+                one["asked"].removesuffix(".")
+                for one in (self._task.args.get("manual") or {}).get(name, ())
+                if one["type"] == "PTR"
+            }
+            unnamed = [one for one in addresses if records.reverse_name(str(ipaddress.ip_address(one))) in missing]
+            mend = MEND
         if not said["require_ptr"]:
             unnamed = []
         result.update(changed=False, ansible_facts=owner.facts(**{FACT: unnamed}))
@@ -40,8 +52,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             return result
         told = (
             f"{name}: {', '.join(unnamed)}: the PTR record is not {said['fqdn']}, so that receivers refuse mail from "
-            "there. Set it where the address comes from: in the provider's panel, or in a reverse zone of yours "
-            "(sendyard_publish_ptr)"
+            f"there. {mend}"
         )
         if unnamed == addresses:
             told += ". There is no other address to send from (sendyard_require_ptr: false lets it pass)."
@@ -49,3 +60,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         else:
             result["warnings"] = [f"{told}. Until then mail leaves from the other addresses only."]
         return result
+
+
+def _what_the_provider_said(found: Mapping[str, Any], name: str) -> str:
+    """Return what mail_rdns says of the addresses of the host `name`, without the last full stop."""
+    said = found["subjects"][name]
+    told = [] if said["ok"] else [said["error"]]
+    return " ".join([*told, *found["notes"].get(name, ())]).removesuffix(".")

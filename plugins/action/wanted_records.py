@@ -21,7 +21,7 @@ NO_KEY: Mapping[str, Any] = {"public_key": "", "digest": "", "earlier": []}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """Returns `file`, the records as JSON, and `waiting`, the keys that wait for them."""
+    """Returns `file`, the records as JSON, `waiting`, the keys that wait for them, and `addresses` for `mail_rdns`."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         variables = task_vars or {}
@@ -50,6 +50,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result.update(
             changed=False,
             file=_write(wanted),
+            addresses=_addresses(name, said),
             waiting=[
                 {
                     "domain": domain,
@@ -66,6 +67,14 @@ def _reverse_records(variables: Mapping[str, Any], templar: Any) -> list[Any]:
     """Return the server's PTR records as what somebody else sets, so that nobody is at fault where one is missing."""
     said = owner.settings(variables, templar)
     return records.reverse_records(said["fqdn"], owner.public_addresses(said), subject=variables["inventory_hostname"])
+
+
+def _addresses(name: str, said: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what the provider of the server's addresses is to call them; [] where it does not do it for us."""
+    if not said["ptr_credential"]:
+        return []
+    what = {"name": said["fqdn"], "credential": said["ptr_credential"], "subject": name}
+    return [{"address": address, **what} for address in owner.public_addresses(said)]
 
 
 def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]]) -> list[Any]:
@@ -89,7 +98,9 @@ def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapp
         )
 
     earlier = [record for addresses in key["earlier"] for record in having(addresses)]
-    return records.remembering(having(owner.public_addresses(said)), earlier)
+    wanted = records.remembering(having(owner.public_addresses(said)), earlier)
+    # What the provider of the addresses sets, nobody is told to enter by hand.
+    return [record for record in wanted if record["type"] != "PTR" or not said["ptr_credential"]]
 
 
 def _domain_records(

@@ -21,6 +21,7 @@ from .dns import NEED_NO_ENTRY
 from .domains import DOMAIN
 from .host.command import CommandError
 from .inspection import RELEASES
+from .rdns import PROVIDERS as PTR_PROVIDERS
 
 SECONDS_OFF = 60  # time synchronisation, which the run sets up, mends less; more breaks TSIG, ACME and DKIM dates
 MAIL_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+")
@@ -162,6 +163,7 @@ def _credential_faults(said: Mapping[str, Any]) -> Iterator[str]:
     for name, credential in (credentials or {}).items():
         if not isinstance(credential, Mapping):
             yield f'sendyard_dns_credentials: "{name}" must be a mapping of provider, server and so on, not a text'
+    yield from _ptr_faults(said)
     if "dns_credential" not in said:
         return
     if not said["dns_credential"]:
@@ -170,6 +172,31 @@ def _credential_faults(said: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f'sendyard_dns_credential: "{said["dns_credential"]}" is not in sendyard_dns_credentials '
             f"({', '.join(credentials) or 'which is empty'})"
+        )
+
+
+def _ptr_faults(said: Mapping[str, Any]) -> Iterator[str]:
+    name = said.get("ptr_credential")
+    if not name:
+        return
+    if said.get("publish_ptr"):
+        yield (
+            "sendyard_ptr_credential: sendyard_publish_ptr is true too. PTR records stand either in reverse zones of "
+            "yours (sendyard_publish_ptr) or at the provider of the addresses; set one of the two"
+        )
+    credentials = said.get("dns_credentials")
+    if credentials is None:
+        return  # told already
+    if name not in credentials:
+        yield (
+            f'sendyard_ptr_credential: "{name}" is not in sendyard_dns_credentials '
+            f"({', '.join(credentials) or 'which is empty'})"
+        )
+    elif isinstance(credentials[name], Mapping) and credentials[name].get("provider") not in PTR_PROVIDERS:
+        yield (
+            f'sendyard_ptr_credential: "{name}" is of provider {credentials[name].get("provider")}, which sets no PTR '
+            f"records of addresses; {' and '.join(PTR_PROVIDERS)} do. Leave it empty, and set them in the panel of "
+            "whom the addresses come from"
         )
 
 

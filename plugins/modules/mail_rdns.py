@@ -192,9 +192,9 @@ def open_providers(
 def finish(module: AnsibleModule, wanted: Sequence[assign.Wanted], outcome: assign.Outcome) -> None:
     """Exit with what was done."""
     faults = {subject: " ".join(errors) for subject, errors in outcome.faults.items()}
-    for subject, notes in sorted(outcome.notes.items()):
-        for note in notes:
-            module.warn(f"{subject}: {note}")
+    for told in (outcome.faults, outcome.notes):
+        for subject, text in sorted((subject, text) for subject, texts in told.items() for text in texts):
+            module.warn(f"{subject}: {text}")
     result: dict[str, Any] = {
         "changed": bool(outcome.changes),
         "subjects": {

@@ -23,6 +23,10 @@ options:
     description: What M(sendyard.mail.mail_dns) said of each subject.
     type: dict
     default: {}
+  addresses:
+    description: What M(sendyard.mail.mail_rdns) said of each subject.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Works on the controller alone and changes nothing.

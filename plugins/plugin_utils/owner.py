@@ -261,5 +261,8 @@ def _publishing(said: Mapping[str, Any]) -> str:
         name: {key: value for key, value in credential.items() if key != "secret"}
         for name, credential in said["dns_credentials"].items()
     }
-    facts = [credentials, *(said[name] for name in ("dns_credential", "bounce_domain", "publish_ptr"))]
+    facts = [
+        credentials,
+        *(said[name] for name in ("dns_credential", "bounce_domain", "publish_ptr", "ptr_credential")),
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -133,15 +133,9 @@ def assign(
     """
     misled = _unseen(wanted, directory, lambda one: one.forward, _leads_to, min(LOOK_SECONDS, deadline))
     watched: list[Wanted] = []
-    elsewhere: dict[Wanted, Unsettable] = {}
+    elsewhere: dict[Wanted, DnsError] = {}  # somebody may have set them all the same
     changed = False
     for one, found in _standing(wanted, providers):
-        if isinstance(found, Unsettable):
-            elsewhere[one] = found
-            continue
-        if isinstance(found, DnsError):
-            outcome.blame(one, found)
-            continue
         if one in misled:
             error = Misled(
                 f"{one.address}: {one.text} does not lead to it, so that its PTR record is not set: {misled[one]} "
@@ -151,6 +145,9 @@ def assign(
                 outcome.blame(one, error)
                 continue
             outcome.note(one, error)  # what is published before this is not there in check mode
+        if isinstance(found, DnsError):
+            elsewhere[one] = found
+            continue
         if not _is(found.name, one):
             if write and not _set(one, providers[one.credential], outcome):
                 continue
@@ -160,14 +157,17 @@ def assign(
                 outcome.seen[one.subject].append(one.address)
                 continue
         watched.append(one)
-    _watch(
-        watched,
-        elsewhere,
-        providers,
-        directory,
-        outcome,
-        deadline if changed and write else min(LOOK_SECONDS, deadline),
-    )
+    seconds = deadline if changed and write else min(LOOK_SECONDS, deadline)
+    unseen = _unseen([*watched, *elsewhere], directory, partial(_place, directory), _is_called, seconds)
+    for one in (*watched, *elsewhere):
+        if one not in unseen:
+            outcome.seen[one.subject].append(one.address)
+    for one, error in elsewhere.items():
+        if not isinstance(error, Unsettable):
+            outcome.blame(one, error)
+        elif one in unseen:
+            outcome.note(one, error)
+    _tell_late({one: unseen[one] for one in watched if one in unseen}, providers, outcome)
 
 
 def _set(one: Wanted, provider: Provider, outcome: Outcome) -> bool:
