@@ -51,6 +51,9 @@ FOUND: dict[str, Any] = {
 
 def test_good_settings_and_a_bare_host_have_no_faults() -> None:
     assert not list(setting_faults(SAID))
+    for provider in ("hetzner", "route53"):
+        named = {"ptr_credential": "lab", "publish_ptr": False, "dns_credentials": {"lab": {"provider": provider}}}
+        assert not list(setting_faults(SAID | named))
     assert not list(host_faults(FOUND, SAID))
 
 
@@ -63,6 +66,16 @@ def test_good_settings_and_a_bare_host_have_no_faults() -> None:
         ({"addresses": [{"public": "198.51.100.256"}]}, 'entry 1: public: "198.51.100.256" is no IP address'),
         ({"dns_credential": "lba"}, '"lba" is not in sendyard_dns_credentials (lab)'),
         ({"dns_credentials": {"lab": "text"}}, 'sendyard_dns_credentials: "lab" must be a mapping'),
+        ({"ptr_credential": "lba"}, 'sendyard_ptr_credential: "lba" is not in sendyard_dns_credentials (lab)'),
+        ({"ptr_credential": "manual"}, 'sendyard_ptr_credential: "manual" is not in sendyard_dns_credentials'),
+        (
+            {"ptr_credential": "lab", "dns_credentials": {"lab": {"provider": "rfc2136"}}},
+            "is of provider rfc2136, which sets no PTR records of addresses; hetzner and route53 do",
+        ),
+        (
+            {"ptr_credential": "lab", "publish_ptr": True, "dns_credentials": {"lab": {"provider": "hetzner"}}},
+            "sendyard_ptr_credential: sendyard_publish_ptr is true too",
+        ),
         ({"certificate_source": "provided"}, "sendyard_certificate_provided"),
         ({"certificate_key_types": []}, "sendyard_certificate_key_types"),
         ({"admin": "nobody"}, 'sendyard_admin: "nobody" is no mail address'),

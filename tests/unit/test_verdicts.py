@@ -131,3 +131,47 @@ def test_mail_leaves_from_addresses_that_lead_back(
     assert bool(said.get("warnings")) == (bool(left_out) and not failed)
     for address in left_out:
         assert address in str(said)
+
+
+def test_an_address_whose_name_is_a_cname_counts_by_what_is_there(tmp_path: Path) -> None:
+    settings = {
+        "sendyard_fqdn": "mx1.yard.example",
+        "sendyard_addresses": [{"public": "10.9.1.1"}, {"public": "10.9.1.2"}],
+        "sendyard_require_ptr": True,
+    }
+    to_do = {"type": "PTR", "name": "1.0-63.1.9.10.in-addr.arpa.", "alias": "1.1.9.10.in-addr.arpa."}
+    said = verdict(sending_addresses, "mx1", tmp_path, settings, manual={"mx1": [to_do]})
+    assert said["ansible_facts"]["sendyard_not_sent_from"] == ["10.9.1.1"]
+
+
+@pytest.mark.parametrize(
+    ("found", "left_out", "failed", "words"),
+    [
+        ({"seen": {"mx1": ["10.9.1.1", "fd00:9::1"]}}, [], False, ""),
+        ({"seen": {"mx1": ["10.9.1.1"]}, "notes": {"mx1": ["six is late."]}}, ["FD00:9::1"], False, "six is late."),
+        ({"seen": {"mx1": ["fd00:9::1"]}, "subjects": {"mx1": BAD}}, ["10.9.1.1"], False, BAD["error"]),
+        ({"seen": {"mx2": ["10.9.1.1"]}, "notes": {"mx1": ["late."]}}, ["10.9.1.1", "FD00:9::1"], True, "late."),
+    ],
+)
+def test_what_the_provider_of_an_address_names_is_sent_from_when_it_is_seen(
+    found: dict[str, Any], left_out: list[str], failed: bool, words: str, tmp_path: Path
+) -> None:
+    settings = {
+        "sendyard_fqdn": "mx1.yard.example",
+        "sendyard_addresses": [{"public": address} for address in PTR],
+        "sendyard_require_ptr": True,
+    }
+    provider = {"subjects": {"mx1": {"ok": True}}, "seen": {}, "notes": {}, **found}
+    said = verdict(sending_addresses, "mx1", tmp_path, settings, manual={"mx1": list(PTR.values())}, provider=provider)
+    assert said["ansible_facts"]["sendyard_not_sent_from"] == left_out
+    assert (said.get("failed", False), words in str(said)) == (failed, True)
+    for skipped in ({"skipped": True}, {**provider, "subjects": {"mx2": BAD}}):
+        without = verdict(sending_addresses, "mx1", tmp_path, settings, manual={}, provider=skipped)
+        assert without["ansible_facts"]["sendyard_not_sent_from"] == []
+
+
+def test_an_address_that_is_not_the_credentials_stops_its_own_host(tmp_path: Path) -> None:
+    for host in ("mx1", "mx3"):
+        said = verdict(preflight_verdict, host, tmp_path, faults=[], addresses={"mx1": BAD, "mx3": {"ok": True}})
+        assert said.get("failed", False) == (host == "mx1")
+        assert ("mx1: sendyard_ptr_credential: its zone is refused" in said.get("msg", "")) == (host == "mx1")

@@ -289,7 +289,7 @@ class Hetzner(FakeProvider):
             "progress": 100 if done else 0,
             "started": WHEN,
             "finished": WHEN if done else None,
-            "resources": [{"id": action["zone"], "type": "zone"}],
+            "resources": [{"id": action["zone"], "type": action.get("type", "zone")}],
             "error": error,
         }
 

@@ -313,3 +313,49 @@ def test_many_records_go_in_few_messages_and_seconds(yard: Yard) -> None:
     assert time.monotonic() - began < 30
     assert len(outcome.changes) == 400
     assert yard.server.serial(yard.zone) - before < 12  # messages of up to 60,000 octets
+
+
+NET, PART = "1.9.10.in-addr.arpa.", "0-63.1.9.10.in-addr.arpa."
+PARENT = soa(NET) + f"0-63 NS ns1.lab.example.\n5 CNAME 5.{PART}\n6 PTR theirs.example.\n7 CNAME nowhere.test.\n"
+
+
+def ptr(number: int, **said: object) -> dict[str, object]:
+    """Return the record by which an address of the network has a name."""
+    return {"name": f"{number}.{NET}", "type": "PTR", "values": ["mx1.yard.example."], "credential": "lab", **said}
+
+
+@pytest.mark.parametrize("kind", [Knot, Bind])
+def test_a_ptr_record_stands_where_the_name_of_the_address_leads(
+    start: Callable[..., NameServer], kind: type[NameServer]
+) -> None:
+    """RFC 2317: the provider's zone of a /24 has a CNAME for each address, into our zone of a part of it."""
+    server = start(kind, {NET: PARENT, PART: soa(PART)})
+    parent = server.content(NET)
+    checked = run(server, [ptr(5)], state="checked")
+    assert (checked.faults, server.values(f"5.{PART}", "PTR")) == ({}, [])
+    assert not run(server, [ptr(5)]).faults
+    assert server.values(f"5.{PART}", "PTR") == ["mx1.yard.example."]
+    again = run(server, [ptr(5), ptr(8)])
+    assert [str(key) for key in again.changes] == [f"8.{NET} PTR"]
+    run(server, [ptr(8)], state="absent")
+    assert server.content(NET) == parent
+    moved = run(server, [ptr(5, values=[], was=["mx1.yard.example."])])
+    assert (moved.faults, server.values(f"5.{PART}", "PTR")) == ({}, [])
+
+
+def test_a_ptr_record_that_leads_to_nobodys_zone_is_named_there(start: Callable[..., NameServer]) -> None:
+    server = start(Knot, {NET: PARENT, PART: soa(PART)})
+    outcome = run(server, [ptr(7), ptr(6)])
+    assert "has no zone that holds nowhere.test." in outcome.faults[f"7.{NET}".removesuffix(".")][0]
+    assert "theirs.example." in outcome.faults[f"6.{NET}".removesuffix(".")][0]
+
+
+def test_what_a_person_must_enter_is_where_the_name_leads(start: Callable[..., NameServer]) -> None:
+    server = start(Knot, {NET: PARENT, PART: soa(PART)})
+    said = [ptr(5, subject="mx1"), ptr(8, subject="mx1")]
+    outcome = run(server, said, credential={"provider": "manual"})
+    asked = [(str(zone.name), str(change.key.name), str(want.alias or "")) for zone, change, want in outcome.by_hand]
+    assert sorted(asked) == [(PART, f"5.{PART}", f"5.{NET}"), (NET, f"8.{NET}", "")]
+    server.put(PART, f"5.{PART}", 300, dns.rdata.from_text("IN", "PTR", "mx1.yard.example."))
+    outcome = run(server, said, credential={"provider": "manual"})
+    assert [str(change.key.name) for _zone, change, _want in outcome.by_hand] == [f"8.{NET}"]

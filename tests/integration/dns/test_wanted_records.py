@@ -38,6 +38,8 @@ PLAY = """
       register: wanted
     - ansible.builtin.copy: {content: "{{ lookup('file', wanted.file) }}", dest: DEST, mode: "0600"}
       delegate_to: localhost
+    - ansible.builtin.debug:
+        msg: "addresses {{ wanted.addresses | map('dict2items') | flatten | map(attribute='value') | join(' ') }}."
 """.replace("EARLIER", json.dumps(EARLIER))
 
 
@@ -87,3 +89,13 @@ def test_where_the_other_servers_addresses_are_not_known_nothing_is_taken_out(
     assert "mx2: sendyard_addresses: they cannot be read here (" in one_line
     assert "the SPF record of shared.example must keep" in one_line
     assert records == []
+
+
+def test_what_the_provider_of_the_addresses_names_is_asked_of_nobody_else(tmp_path: Path) -> None:
+    address = ("-e", "address_of_mx2=198.51.100.2")
+    records, said = wanted_by_mx1(tmp_path / "ours", *address)
+    assert [record["mode"] for record in records if record["type"] == "PTR" and record["values"]] == ["manual"], said
+    assert "addresses ." in said
+    records, said = wanted_by_mx1(tmp_path / "theirs", *address, "-e", "sendyard_ptr_credential=lab")
+    assert not [record for record in records if record["type"] == "PTR"]
+    assert "addresses 198.51.100.1 mx1.yard.example lab mx1." in said
