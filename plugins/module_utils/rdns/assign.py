@@ -137,14 +137,14 @@ def assign(
     changed = False
     for one, found in _standing(wanted, providers):
         if one in misled:
-            error = Misled(
+            refusal = Misled(
                 f"{one.address}: {one.text} does not lead to it, so that its PTR record is not set: {misled[one]} "
                 f"Publish {one.forward} {one.address} first."
             )
             if write:
-                outcome.blame(one, error)
+                outcome.blame(one, refusal)
                 continue
-            outcome.note(one, error)  # what is published before this is not there in check mode
+            outcome.note(one, refusal)  # what is published before this is not there in check mode
         if isinstance(found, DnsError):
             elsewhere[one] = found
             continue
