@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from .certificates import CertificateError, check_pair, parse_pair
-from .dns import NEED_NO_ENTRY
+from .dns import NEED_NO_ENTRY, PTR_PROVIDERS
 from .domains import DOMAIN
 from .host.command import CommandError
 from .inspection import RELEASES
-from .rdns import PROVIDERS as PTR_PROVIDERS
 
 SECONDS_OFF = 60  # time synchronisation, which the run sets up, mends less; more breaks TSIG, ACME and DKIM dates
 MAIL_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+")

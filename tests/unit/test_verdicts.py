@@ -139,7 +139,7 @@ def test_an_address_whose_name_is_a_cname_counts_by_what_is_there(tmp_path: Path
         "sendyard_addresses": [{"public": "10.9.1.1"}, {"public": "10.9.1.2"}],
         "sendyard_require_ptr": True,
     }
-    to_do = {"type": "PTR", "name": "1.0-63.1.9.10.in-addr.arpa.", "alias": "1.1.9.10.in-addr.arpa."}
+    to_do = {"type": "PTR", "name": "1.0-63.1.9.10.in-addr.arpa.", "asked": "1.1.9.10.in-addr.arpa."}
     said = verdict(sending_addresses, "mx1", tmp_path, settings, manual={"mx1": [to_do]})
     assert said["ansible_facts"]["sendyard_not_sent_from"] == ["10.9.1.1"]
 

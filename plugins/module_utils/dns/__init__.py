@@ -5,3 +5,5 @@
 
 # Credentials that need no entry of the owner's, nor a secret.
 NEED_NO_ENTRY = {"manual": {"provider": "manual"}}
+# Providers whose credentials set the PTR records of addresses too.
+PTR_PROVIDERS = ("hetzner", "route53")

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..dns import PTR_PROVIDERS
 from ..dns import credentials as dns_credentials
 from ..dns.backends import AuthError
 from ..dns.model import DnsError
-
-PROVIDERS = ("hetzner", "route53")  # of credentials; what changes zones at AWS changes Elastic IPs of EC2 too
 
 
 class NotHeld(DnsError):
@@ -73,10 +72,10 @@ def secret_of(name: str, credentials: Mapping[str, Any], environ: Mapping[str, s
             f'there is no DNS credential "{name}"; known: {", ".join(sorted(credentials)) or "none"} '
             "(sendyard_dns_credentials)."
         )
-    if said.get("provider") not in PROVIDERS:
+    if said.get("provider") not in PTR_PROVIDERS:
         raise AuthError(
             f'DNS credential "{name}": provider {said.get("provider")} sets no PTR records of addresses; '
-            f"{' and '.join(PROVIDERS)} do. For reverse zones of your own: sendyard_publish_ptr."
+            f"{' and '.join(PTR_PROVIDERS)} do. For reverse zones of your own: sendyard_publish_ptr."
         )
     given = any(said.get(option) for option in dns_credentials.SECRETS)
     if not given and not provider(said["provider"]).NEEDS_SECRET:

@@ -9,15 +9,13 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..dns.backends import AuthError, ClockError, Transient, Unsupported, check_options
+from ..dns.backends import AuthError, ClockError, Transient, Unsupported, check_options, route53
 from ..dns.model import DnsError
 from . import NotHeld, Standing, Unsettable
 
 NEEDS_SECRET = False  # a profile, the environment or the instance's role may do
-OPTIONS = frozenset({"access_key_id", "profile", "role_arn", "region"})
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 10, 30, 4  # seconds, seconds, times
 AT_A_TIME = 200  # values of a filter, which AWS takes at most
-SESSION_NAME = "sendyard"  # as CloudTrail shows who took the role
 BUSY = frozenset({"InternalError", "InternalFailure", "RequestLimitExceeded", "ServiceUnavailable", "Unavailable"})
 NOT_ALLOWED = (  # how the codes of errors begin
     "AccessDenied", "AuthFailure", "ExpiredToken", "InvalidClientTokenId", "OptInRequired", "SignatureDoesNotMatch",
@@ -28,62 +26,23 @@ NOT_ALLOWED = (  # how the codes of errors begin
 def make(name: str, said: Mapping[str, Any], secret: str) -> Ec2:
     """Return the credential `name` at work.
 
-    Options: `region` of the Elastic IPs, and who we are, as of `session`.
+    Options: `region` of the Elastic IPs, and who we are, as of `route53.session`.
 
     Raises:
         AuthError: an option is none, `region` is missing, or we are not accepted.
     """
-    check_options(name, "route53", said, OPTIONS)
+    check_options(name, "route53", said, route53.OPTIONS)
     if not said.get("region"):
         raise AuthError(
             f'DNS credential "{name}" has no region; Elastic IPs are of one. Say which, such as region: eu-central-1.'
         )
-    made = session(name, said, secret)
+    made = _call(f'DNS credential "{name}"', lambda: route53.session(name, said, secret))
     from botocore.config import Config  # noqa: PLC0415  # `session` has seen that it is there
 
     retries = {"mode": "standard", "total_max_attempts": TRIES}
     config = Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries=retries)
     where = f'DNS credential "{name}" in region {said["region"]}'
     return Ec2(_call(where, lambda: made.client("ec2", region_name=said["region"], config=config)), where)
-
-
-def session(name: str, said: Mapping[str, Any], secret: str) -> Any:
-    """Return the boto3 session of the AWS credential `name`.
-
-    Who we are is, in this order: `access_key_id` with `secret`; `profile`, of the controller's ~/.aws; what boto3 finds
-    by itself (environment, the instance's role). Whoever that is takes the role `role_arn`, where one is said, for an
-    hour.
-
-    Raises:
-        AuthError: boto3 is not there, half of a key is missing, there is no such profile, or the role is refused.
-        Transient: AWS does not answer.
-    """
-    try:
-        import boto3  # noqa: PLC0415  # of AWS alone, and slow to load
-    except ImportError as error:
-        raise AuthError(
-            f'DNS credential "{name}" needs boto3 on the controller, and it is not there: pip install boto3.'
-        ) from error
-    here = f'DNS credential "{name}"'
-    key = said.get("access_key_id")
-    if bool(key) != bool(secret):
-        missing = "secret" if key else "access_key_id"
-        raise AuthError(f"{here} has half of a key: {missing} is missing. Give both, or neither.")
-    if key and said.get("profile"):
-        raise AuthError(f"{here} has access_key_id and profile; give one of them.")
-    region = said.get("region")
-    whose = {"aws_access_key_id": key, "aws_secret_access_key": secret} if key else {}
-    made = _call(here, lambda: boto3.session.Session(profile_name=said.get("profile"), region_name=region, **whose))
-    if not said.get("role_arn"):
-        return made
-    asked = {"RoleArn": said["role_arn"], "RoleSessionName": SESSION_NAME}
-    taken = _call(here, lambda: made.client("sts", region_name=region or "us-east-1").assume_role(**asked))
-    return boto3.session.Session(
-        aws_access_key_id=taken["Credentials"]["AccessKeyId"],
-        aws_secret_access_key=taken["Credentials"]["SecretAccessKey"],
-        aws_session_token=taken["Credentials"]["SessionToken"],
-        region_name=region,
-    )
 
 
 class Ec2:

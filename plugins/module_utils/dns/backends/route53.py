@@ -106,16 +106,22 @@ def session(name: str, said: Mapping[str, Any], secret: str) -> Any:
         raise AuthError(f"{here}: it has access_key_id and profile; give one of them.")
     region = str(said.get("region") or "us-east-1")
     if key_id:
-        made = boto3.Session(str(key_id), check_secret(name, secret), region_name=region)
+        key = {"aws_access_key_id": str(key_id), "aws_secret_access_key": check_secret(name, secret)}
+        made = boto3.session.Session(**key, region_name=region)
     else:
-        made = boto3.Session(profile_name=said.get("profile") or None, region_name=region)
+        made = boto3.session.Session(profile_name=said.get("profile") or None, region_name=region)
     if not said.get("role_arn"):
         return made
     extra = {"ExternalId": str(said["external_id"])} if said.get("external_id") else {}
     role = made.client("sts", config=_config()).assume_role(
         RoleArn=str(said["role_arn"]), RoleSessionName="sendyard", **extra
     )["Credentials"]
-    return boto3.Session(role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"], region_name=region)
+    return boto3.session.Session(
+        aws_access_key_id=role["AccessKeyId"],
+        aws_secret_access_key=role["SecretAccessKey"],
+        aws_session_token=role["SessionToken"],
+        region_name=region,
+    )
 
 
 def _boto3(name: str) -> Any:
