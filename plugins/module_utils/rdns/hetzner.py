@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..dns.api import Api, quoted
 from ..dns.backends import Conflict
@@ -25,7 +25,7 @@ A_PAGE = 50  # the most that the API gives
 # Where addresses are, most likely first: those of servers are Primary IPs, so that one list mostly does.
 KINDS = ("primary_ips", "floating_ips", "servers", "load_balancers")
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 
 def make(name: str, said: Mapping[str, Any], secret: str) -> Hetzner:
