@@ -18,6 +18,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils.dns.backends import 
     Unsupported,
     Zone,
     ZoneNotFound,
+    digitalocean,
 )
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from integration.dns.conftest import Yard, ours, run
@@ -194,7 +195,7 @@ def test_what_came_since_reading_is_not_overwritten(fake: FakeDigitalOcean) -> N
         rdata = dns.rdata.from_text("IN", "TXT" if kind == "TXT" else "CNAME", theirs)
         fake.put(ZONE, f"new-{kind}.acme.example.", 60, rdata)
         before = fake.content(ZONE)
-        with pytest.raises(Conflict, match="somebody changed it meanwhile"):
+        with pytest.raises(Conflict, match="changed by somebody else since it was read"):
             backend.apply(zone, [wanted])
         assert fake.content(ZONE) == before
     wanted = change(backend, zone, "alias.acme.example", "TXT", "ours")
@@ -224,7 +225,7 @@ def test_a_record_that_goes_while_it_is_written_is_a_conflict_or_gone(
     backend, zone = open_zone(fake)
     key = model.parse_record({"name": "a.acme.example", "type": "A", "values": ["10.9.1.1"]}).key
     before = backend.read(zone, [key]).rrsets[key]
-    monkeypatch.setattr(backend, "_check_unchanged", lambda *_: None)
+    monkeypatch.setattr(digitalocean, "refuse_if_changed", lambda *_: None)
     del fake.stored[ZONE][before.values[0].token["id"]]
     with pytest.raises(Conflict):
         backend.apply(

@@ -10,11 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..model import Change, DnsError, Key
+from ..model import Change, DnsError, Key, RRset
 from ..planner import Found
 
 with suppress(ImportError):  # the module that needs dnspython names it
     import dns.name
+    import dns.rdatatype
 
 
 class AuthError(DnsError):
@@ -109,6 +110,18 @@ def portions(changes: Sequence[Change], size: Callable[[Change], int], most: int
         found[-1].append(change)
         room -= size(change)
     return found
+
+
+def refuse_if_changed(found: Found, change: Change, state: Callable[[RRset | None], Any]) -> None:
+    """Raise Conflict where what a provider without conditions has now, `found`, is not what `change` was made of.
+
+    `state` returns what tells a record set from another one.
+    """
+    key = change.key
+    if key in found.faults or state(found.rrsets[key]) != state(change.before):
+        raise Conflict(f"{key} was changed by somebody else since it was read; nothing of it was written.")
+    if key.type != dns.rdatatype.CNAME and key.name in found.aliases:
+        raise Conflict(f"{key}: the name became a CNAME since it was read; nothing of it was written.")
 
 
 def longest_zones(

@@ -34,6 +34,7 @@ from . import (
     check_secret,
     longest_zones,
     portions,
+    refuse_if_changed,
 )
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -182,11 +183,7 @@ class Cloudflare(Backend):
         """
         now = self.read(zone, [change.key for change in changes])
         for change in changes:
-            if change.key in now.faults:
-                raise now.faults[change.key]
-            alias = change.key.name in now.aliases and change.key.type != dns.rdatatype.CNAME
-            if alias or _state(now.rrsets[change.key]) != _state(change.before):
-                raise Conflict(f"{change.key} was changed by somebody else since it was read; nothing was written.")
+            refuse_if_changed(now, change, _state)
         body: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for change in changes:
             steps = change.steps

@@ -30,6 +30,7 @@ from . import (
     check_options,
     check_secret,
     longest_zones,
+    refuse_if_changed,
 )
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -107,7 +108,7 @@ class DigitalOcean(Backend):
             steps = change.steps
             create = [_fields(zone, change.key, value, _ttl(change)) for value in steps.create]
             update = [(old.token, _fields(zone, change.key, new, _ttl(change, old))) for old, new in steps.update]
-            self._check_unchanged(zone, change)
+            refuse_if_changed(self.read(zone, [change.key]), change, _tokens)
             path = _path(zone)
             for fields in create:
                 self._api.send("POST", path, fields)
@@ -130,13 +131,6 @@ class DigitalOcean(Backend):
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
-
-    def _check_unchanged(self, zone: Zone, change: Change) -> None:
-        found = self.read(zone, [change.key])
-        if change.key in found.faults or _tokens(found.rrsets[change.key]) != _tokens(change.before):
-            raise Conflict(f"{change.key} is not as it was read: somebody changed it meanwhile.")
-        if change.key.type != dns.rdatatype.CNAME and change.key.name in found.aliases:
-            raise Conflict(f"{change.key}: the name became a CNAME meanwhile.")
 
     def _records(self, zone: Zone, names: Sequence[dns.name.Name]) -> Iterator[Mapping[str, Any]]:
         """Yield at least the records at `names`."""

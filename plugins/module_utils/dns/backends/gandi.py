@@ -21,7 +21,6 @@ from ..verify import Directory
 from . import (
     Backend,
     Caps,
-    Conflict,
     Transient,
     Unsupported,
     Zone,
@@ -29,6 +28,7 @@ from . import (
     check_options,
     check_secret,
     longest_zones,
+    refuse_if_changed,
 )
 
 with suppress(ImportError):  # the module that needs dnspython names it
@@ -111,7 +111,7 @@ class Gandi(Backend):
         """Replace the record sets of `changes`, where what stands there is what was read."""
         for change in changes:
             body = _body(zone, change)
-            self._check_unchanged(zone, change)
+            refuse_if_changed(self.read(zone, [change.key]), change, _said)
             path = _path(zone, change.key.name) + quoted(dns.rdatatype.to_text(change.key.type))
             try:
                 self._api.send("PUT" if body else "DELETE", path, body)
@@ -129,13 +129,6 @@ class Gandi(Backend):
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
-
-    def _check_unchanged(self, zone: Zone, change: Change) -> None:
-        found = self.read(zone, [change.key])
-        if change.key in found.faults or _said(found.rrsets[change.key]) != _said(change.before):
-            raise Conflict(f"{change.key} is not as it was read: somebody changed it meanwhile.")
-        if change.key.type != dns.rdatatype.CNAME and change.key.name in found.aliases:
-            raise Conflict(f"{change.key}: the name became a CNAME meanwhile.")
 
     def _rrsets(self, zone: Zone, names: Sequence[dns.name.Name]) -> Iterator[Mapping[str, Any]]:
         """Yield at least the record sets at `names`."""
