@@ -44,24 +44,28 @@ def test_a_killed_run(sender: Sender, logins: tuple[Login, ...], step: str, numb
 
 
 @pytest.fixture
-def hook(sender: Sender) -> Iterator[str]:
-    """An interpreter on the host that counts the steps of a swap, and dies where it is told; its path."""
+def hook(sender: Sender, tmp_path: Path) -> Iterator[str]:
+    """An interpreter on the host that counts the steps of a swap, and dies where it is told; an inventory that has it.
+
+    (As an extra variable it would be the controller's interpreter, too, where a task is delegated to that.)
+    """
     program = Path(__file__).with_name("sitecustomize.py").read_text()
     wrapper = f'#!/bin/sh\nPYTHONPATH={HOOK} exec /usr/bin/python3 "$@"\n'
     lab_api.root(sender.name, "sh", "-c", f"mkdir -p {HOOK}; cat > {HOOK}/sitecustomize.py", stdin=program)
     lab_api.root(sender.name, "sh", "-c", f"cat > {HOOK}/python; chmod 755 {HOOK}/python", stdin=wrapper)
-    yield f"{HOOK}/python"
+    inventory = tmp_path / "hook.json"
+    inventory.write_text(json.dumps({"senders": {"vars": {"ansible_python_interpreter": f"{HOOK}/python"}}}))
+    yield str(inventory)
     lab_api.root(sender.name, "rm", "-r", HOOK)
 
 
-def serve(sender: Sender, python: str, limit: int, when: int | None) -> tuple[int, list[str]]:
+def serve(sender: Sender, inventory: str, limit: int, when: int | None) -> tuple[int, list[str]]:
     """Run serve.yml with a changed size limit, killed before event `when`; its exit code, and the events."""
     told = f"echo {when} > {HOOK}/when" if when else f"rm -f {HOOK}/when"
     lab_api.root(sender.name, "sh", "-c", f": > {HOOK}/events; {told}")
-    settings = {"sendyard_message_size_limit": limit, "ansible_python_interpreter": python}
-    done = run(
-        "ansible-playbook", "playbooks/serve.yml", "--limit", sender.name, "-e", json.dumps(settings), deadline=DEADLINE
-    )
+    options = ("-i", "inventory/lab", "-i", inventory, "--limit", sender.name)
+    changed = json.dumps({"sendyard_message_size_limit": limit})
+    done = run("ansible-playbook", "playbooks/serve.yml", *options, "-e", changed, deadline=DEADLINE)
     return done.returncode, lab_api.root(sender.name, "cat", f"{HOOK}/events").stdout.splitlines()
 
 
