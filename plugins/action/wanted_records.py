@@ -29,6 +29,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         part = self._task.args.get("part", "changed")
         if part == "reverse":
             return {**result, "changed": False, "file": _write(_reverse_records(variables, self._templar))}
+        if part == "tlsa":
+            wanted = _tlsa_records(self._task.args["tlsa"], owner.settings(variables, self._templar))
+            return {**result, "changed": False, "file": _write(wanted), "subject": wanted[0]["subject"]}
         # Zones are asked about beside faults of other settings, so that a run tells everything at once.
         said = owner.settings(variables, self._templar, lenient=part == "zones")
         pending: Mapping[str, Mapping[str, Any]] = self._task.args.get("pending") or {}
@@ -67,6 +70,12 @@ def _reverse_records(variables: Mapping[str, Any], templar: Any) -> list[Any]:
     """Return the server's PTR records as what somebody else sets, so that nobody is at fault where one is missing."""
     said = owner.settings(variables, templar)
     return records.reverse_records(said["fqdn"], owner.public_addresses(said), subject=variables["inventory_hostname"])
+
+
+def _tlsa_records(tlsa: Mapping[str, Any], said: Mapping[str, Any]) -> list[Any]:
+    return records.tlsa_records(
+        said["fqdn"], tlsa["keys"], tlsa["gone"], credential=said["dns_credential"], ttl=said["tlsa_ttl"]
+    )
 
 
 def _addresses(name: str, said: Mapping[str, Any]) -> list[dict[str, str]]:

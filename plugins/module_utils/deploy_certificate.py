@@ -7,7 +7,8 @@ The one way a certificate becomes live, on the first issue as on every renewal: 
 run, and certbot, which knows nothing of Ansible, by its deploy hook: `python3 -m sendyard.deploy_certificate`. For that
 this file and those it imports are installed below /usr/lib/sendyard/sendyard as they are. Standard library only.
 
-`/var/lib/sendyard/certificate.json` says what is to be deployed, and what the daemons have taken up so far.
+`/var/lib/sendyard/certificate.json` says what is to be deployed, what the daemons have taken up so far, and which keys
+the TLSA record announces. While that names any, no other key is served: who checks DANE would not deliver to it.
 """
 
 from __future__ import annotations
@@ -271,6 +272,39 @@ def _await_served(fqdn: str, listener: Listener, key_type: str, fingerprint: str
         time.sleep(_POLL)
 
 
+# --- what the TLSA record says
+
+
+def announced(layout: Layout) -> dict[str, float]:
+    """The key digests in the TLSA record, and from when on (Unix time) caches have forgotten a record without them."""
+    said: dict[str, float] = state.read_state(SUBSYSTEM, layout.state).get("tlsa", {})
+    return said
+
+
+def remember_announced(digests: Mapping[str, float], layout: Layout) -> None:
+    """Keep what the TLSA record says from now on, as `announced` returns it. The caller holds the host's lock."""
+    state.write_state(SUBSYSTEM, {**state.read_state(SUBSYSTEM, layout.state), "tlsa": dict(digests)}, layout.state)
+
+
+def held_back(digests: Mapping[str, str], announced: Mapping[str, float], now: float) -> dict[str, str]:
+    """The types of keys that must not be served yet, and why (RFC 7671 section 8.1).
+
+    Args:
+        digests: of the keys to serve, by type.
+        announced: as the function of that name returns it.
+        now: Unix time.
+    """
+    if not announced:  # without a record nobody looks for a key
+        return {}
+    why = {}
+    for key_type, digest in digests.items():
+        if digest not in announced:
+            why[key_type] = f"the TLSA record does not have its key ({digest[:16]}…) yet"
+        elif announced[digest] > now:
+            why[key_type] = f"caches may have the TLSA record without its key for {announced[digest] - now:.0f} s"
+    return why
+
+
 # --- the deployment
 
 
@@ -302,7 +336,8 @@ def deploy(order: Order, pairs: Mapping[str, Pair], layout: Layout | None = None
             outcome.reloaded += _take_up(order, fingerprints, layout)
         except HandshakeError as error:
             raise HandshakeError(f"{error}\n{_bring_back(before)}", **error.facts) from error
-    state.write_state(SUBSYSTEM, {"order": order.as_state(), "taken_up": fingerprints}, layout.state)
+    said = {**remembered, "order": order.as_state(), "taken_up": fingerprints}
+    state.write_state(SUBSYSTEM, said, layout.state)
     return outcome
 
 
@@ -353,18 +388,24 @@ def deploy_renewed(layout: Layout | None = None, now: datetime | None = None) ->
         order = Order.from_state(remembered["order"])
         if order.source != "acme":
             return Outcome()
-        pairs = dict(_renewed(order, layout, now or datetime.now(UTC)))
-        return deploy(order, pairs, layout)
+        now = now or datetime.now(UTC)
+        renewed = dict(_renewed(order, layout, now))
+        digests = {key_type: leaf.key_digest for key_type, (_pair, leaf) in renewed.items()}
+        if why := held_back(digests, announced(layout), now.timestamp()):
+            raise DeployError(
+                "; ".join(f"{key_type}: {reason}" for key_type, reason in why.items())
+                + ". Run site.yml, which announces a new key before it is served."
+            )
+        return deploy(order, {key_type: pair for key_type, (pair, _leaf) in renewed.items()}, layout)
 
 
-def _renewed(order: Order, layout: Layout, now: datetime) -> Iterator[tuple[str, Pair]]:
-    """The pair of each key type that certbot holds, checked."""
+def _renewed(order: Order, layout: Layout, now: datetime) -> Iterator[tuple[str, tuple[Pair, Certificate]]]:
+    """The pair of each key type that certbot holds, checked, and what its certificate says."""
     for key_type in order.key_types:
         pair = lineage_pair(key_type, layout)
         if pair is None:
             raise DeployError(f"{layout.lineage(key_type)} is not there; run site.yml, which requests one.")
-        check_pair(pair, fqdn=order.fqdn, now=now, origin=str(layout.lineage(key_type)))
-        yield key_type, pair
+        yield key_type, (pair, check_pair(pair, fqdn=order.fqdn, now=now, origin=str(layout.lineage(key_type))))
 
 
 def describe(certificate: Certificate) -> str:

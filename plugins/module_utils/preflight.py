@@ -92,6 +92,7 @@ VALUES: Mapping[str, Rule] = {
     "publish_deadline": _NUMBER,
     "dmarc_rua": (_matches(r"mailto:\S+"), "is no mailto: URI"),
     "acme_directory": (_matches(r"https://\S+"), "is no https:// URL"),
+    "tlsa_ttl": _NUMBER,
     "message_size_limit": _NUMBER,
     "queue_lifetime": _TIME,
     "bounce_queue_lifetime": _TIME,

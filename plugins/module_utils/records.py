@@ -91,6 +91,21 @@ def reverse_records(
     return _completed(made, subject, credential, ttl)
 
 
+def tlsa_records(fqdn: str, keys: Sequence[str], gone: Sequence[str], *, credential: str, ttl: int) -> list[Record]:
+    """Return the TLSA record of port 25 of a host (RFC 7672 section 3.1.1): its keys, whoever certified them.
+
+    It is a subject of its own: without it the server serves all the same.
+
+    Args:
+        keys: hex sha256 of each public key that the host serves, or is about to.
+        gone: those that an earlier record of ours had.
+        ttl: in seconds.
+    """
+    name = f"_25._tcp.{fqdn}"
+    record = {**_record(name, "TLSA", _tlsa(keys)), "was": _tlsa(gone)}
+    return _completed([record], name, credential, ttl)
+
+
 def reverse_name(address: str) -> str:
     """Return where the PTR record of an address stands (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
     return ipaddress.ip_address(address).reverse_pointer
@@ -174,6 +189,10 @@ def _spf(domain: str, addresses: Sequence[str], style: str) -> list[Record]:
         _record(f"{SPF_LABEL}.{domain}", "TXT", [*ours, "-all"], mode="spf"),
         {**_record(domain, "TXT", [included], mode="spf"), "was": ours},
     ]
+
+
+def _tlsa(digests: Sequence[str]) -> list[str]:
+    return [f"3 1 1 {digest}" for digest in digests]
 
 
 def _takers(rua: str) -> list[str]:

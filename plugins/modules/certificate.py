@@ -77,6 +77,25 @@ options:
     type: list
     elements: str
     default: []
+  tlsa:
+    description:
+      - Whether a TLSA record announces the keys (RFC 7672), where the host's names are signed. The module does not
+        publish it; it says in RV(tlsa) what it should be, and serves no key that a standing one does not announce.
+    type: bool
+    default: false
+  tlsa_mail_domains:
+    description: The domains whose MX records lead to this host. Without signatures there, DANE has no effect.
+    type: list
+    elements: str
+    default: []
+  tlsa_ttl:
+    description: The TTL of the TLSA record, in seconds. A new key is served so long after it was announced.
+    type: int
+    default: 300
+  tlsa_seen:
+    description: The digests of keys with which every authoritative server answered, in this run, for the TLSA record.
+    type: list
+    elements: str
 attributes:
   check_mode:
     description: Can run in check mode and says what would change, also on a host that lacks the packages.
@@ -116,6 +135,14 @@ requested:
   description: Why a certificate was requested from the ACME server, or made, by type of key.
   type: dict
   returned: success
+tlsa:
+  description:
+    - What the TLSA record of port 25 should say. C(keys), the hex digests of the keys; C(gone), those that it had and
+      should have no longer; C(due), whether it does not say so yet; C(missing), the types of keys that nobody gets
+      before it does.
+  type: dict
+  returned: success
+  sample: {keys: [hex sha256 of the public key], gone: [], due: true, missing: []}
 reloaded:
   description: The daemons that were reloaded, and then showed the new certificate.
   type: list
@@ -123,6 +150,7 @@ reloaded:
   returned: success
 """
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -149,6 +177,10 @@ SPEC = {
     "provided_names": {"type": "list", "elements": "str", "default": []},
     "provided_certificates": {"type": "list", "elements": "str", "default": []},
     "provided_keys": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    "tlsa": {"type": "bool", "default": False},
+    "tlsa_mail_domains": {"type": "list", "elements": "str", "default": []},
+    "tlsa_ttl": {"type": "int", "default": 300},
+    "tlsa_seen": {"type": "list", "elements": "str"},
 }
 
 
@@ -165,6 +197,17 @@ def parse_account(params: dict[str, Any]) -> Account:
         email=params["acme_email"] or "",
         ca_file=params["acme_ca_file"],
         deadline=float(params["acme_deadline"]),
+    )
+
+
+def parse_announcing(params: dict[str, Any]) -> certificate_run.Announcing:
+    """What is to become of the TLSA record."""
+    seen = params["tlsa_seen"]
+    return certificate_run.Announcing(
+        wanted=params["tlsa"],
+        mail_domains=tuple(params["tlsa_mail_domains"]),
+        ttl=params["tlsa_ttl"],
+        seen=None if seen is None else tuple(seen),
     )
 
 
@@ -188,6 +231,7 @@ def main() -> None:
             ),
             check=module.check_mode,
             clock=lambda: datetime.now(UTC),
+            announcing=parse_announcing(params),
         )
     except SendyardError as error:
         module.fail_json(msg=str(error), **error.facts)
@@ -198,6 +242,7 @@ def main() -> None:
         diff=done.diff,
         certificates={key_type: leaf.facts() for key_type, leaf in done.certificates.items()},
         requested=done.requested,
+        tlsa=asdict(done.tlsa),
         reloaded=done.reloaded,
     )
 

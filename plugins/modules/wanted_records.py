@@ -17,14 +17,17 @@ options:
   part:
     description:
       - The server's own records with those of domains that changed or of all, or only the zones to check; or only the
-        server's PTR records, as records that somebody else sets.
+        server's PTR records, as records that somebody else sets; or only its TLSA record.
     type: str
-    choices: [changed, all, zones, reverse]
+    choices: [changed, all, zones, reverse, tlsa]
     default: changed
   pending:
     description: The keys that wait for their records, from M(sendyard.mail.dkim_keys).
     type: dict
     default: {}
+  tlsa:
+    description: With O(part=tlsa), what M(sendyard.mail.certificate) returned as C(tlsa).
+    type: dict
 attributes:
   check_mode:
     description: Works on the controller alone and changes nothing.
@@ -42,6 +45,10 @@ RETURN = r"""
 file:
   description: The file with the records.
   returned: always
+  type: str
+subject:
+  description: With O(part=tlsa), the name of the record, which is the subject that M(sendyard.mail.mail_dns) speaks of.
+  returned: with O(part=tlsa)
   type: str
 waiting:
   description: The keys that wait for these records, as domain, subject and digest.

@@ -295,3 +295,31 @@ def test_a_certificate_is_described_without_its_key(pairs: list[Pair]) -> None:
     assert FQDN in line
     assert f"{leaf.not_after:%Y-%m-%d}" in line
     assert datetime.now(UTC) < leaf.not_after
+
+
+@pytest.mark.usefixtures("unlocked")
+def test_a_renewal_with_a_key_that_the_tlsa_record_lacks_is_not_served(reloading: Host, pairs: list[Pair]) -> None:
+    layout = reloading.layout
+    deploy_certificate.deploy(reloading.order(), {"ecdsa": pairs[1]}, layout)
+    digest = certificates.public_key_digest(pairs[1].private_key, "test")
+    deploy_certificate.remember_announced({digest: 0.0}, layout)
+    renew(reloading, pairs[2])
+    with pytest.raises(DeployError, match=r"ecdsa: the TLSA record does not have its key .* Run site\.yml"):
+        deploy_certificate.deploy_renewed(layout)
+    assert shown(reloading) == {deploy_certificate.fingerprint(pairs[1])}
+    deploy_certificate.remember_announced({}, layout)
+    assert deploy_certificate.deploy_renewed(layout).reloaded == ["Postfix"]
+
+
+@pytest.mark.parametrize(
+    ("announced", "why"),
+    [
+        ({}, {}),  # without a record nobody looks
+        ({"aa": 0.0, "bb": 0.0}, {}),
+        ({"aa": 0.0}, {"rsa": "the TLSA record does not have its key (bb…) yet"}),
+        ({"aa": 0.0, "bb": 130.0}, {"rsa": "caches may have the TLSA record without its key for 30 s"}),
+        ({"aa": 100.0, "bb": 99.0}, {}),
+    ],
+)
+def test_keys_that_must_not_be_served_yet(announced: dict[str, float], why: dict[str, str]) -> None:
+    assert deploy_certificate.held_back({"ecdsa": "aa", "rsa": "bb"}, announced, 100.0) == why

@@ -109,3 +109,19 @@ def test_a_first_policy_is_said_only_where_it_differs() -> None:
             "acme.example", "mx1-1", "", ADDRESSES, dmarc_policy=policy, first_policy="none", credential="theirs"
         )
         assert made[-1].get("first") == first
+
+
+def test_a_tlsa_record_names_every_key_that_is_served() -> None:
+    made = records.tlsa_records("mx1.yard.example", ["aa" * 32, "bb" * 32], ["cc" * 32], credential="ours", ttl=300)
+    assert made == [
+        {
+            "name": "_25._tcp.mx1.yard.example",
+            "type": "TLSA",
+            "values": [f"3 1 1 {'aa' * 32}", f"3 1 1 {'bb' * 32}"],
+            "was": [f"3 1 1 {'cc' * 32}"],
+            "mode": "own",
+            "ttl": 300,
+            "subject": "_25._tcp.mx1.yard.example",
+            "credential": "ours",
+        }
+    ]

@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = "ansible_collections/sendyard/mail/plugins/module_utils"
 DOMAIN, LOGIN, TOKEN = "new.example", "app@new.example", logins.generate_token()
 HASH = logins.hash_token(TOKEN)
+DOVECOT_LOOKS = 1.1  # seconds; it looks once a second whether the file with the logins is another one
 UNITS = ("dovecot", "postfix@-", "postfix", "sendyard-gate", "sendyard-opendkim")
 # What the modules do below Ansible: the table on stdin, what is told on stdout.
 CODE = f"""
@@ -100,6 +102,7 @@ def test_a_new_domain_sends_once_its_key_was_seen_and_no_longer_once_it_left(hos
 
     said = table(host, new=True)
     assert call(host, "logins", said)["domains"] == [DOMAIN]
+    time.sleep(DOVECOT_LOOKS)
     assert authenticate(host, LOGIN, TOKEN).code == 235
     waiting = call(host, "make", said)["pending"]
     assert set(waiting) == {DOMAIN}
@@ -119,6 +122,7 @@ def test_a_new_domain_sends_once_its_key_was_seen_and_no_longer_once_it_left(hos
     said = table(host, new=False)
     assert call(host, "logins", said)["passwords"] == [LOGIN]
     assert call(host, "make", said)["retired"] == [DOMAIN]
+    time.sleep(DOVECOT_LOOKS)
     assert authenticate(host, LOGIN, TOKEN).code == 535
     assert started(host) == before, "no daemon was restarted or reloaded"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,12 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from ansible_collections.sendyard.mail.plugins.module_utils import dane
 from render import role_files
 
 ROOT_SERVER = "10.254.73.53"  # Unbound asks nobody on 127/8
 ZONES = {
     ".": ". NS ns.\nns. A {ns}\nmx1.yard. A 10.254.73.1\nbogus. NS ns.\nbogus. DS 1 13 2 {wrong}\n"
-    "10.in-addr.arpa. NS ns.\n4.3.2.10.in-addr.arpa. PTR mx1.yard.\n",
+    "10.in-addr.arpa. NS ns.\n4.3.2.10.in-addr.arpa. PTR mx1.yard.\nunsigned. NS ns.\n",
+    "unsigned.": "unsigned. NS ns.\nmx1.unsigned. A 10.254.73.3\nmx1.unsigned. MX 10 mx1.unsigned.\n",
     "bogus.": "bogus. NS ns.\nwww.bogus. A 10.254.73.2\n",
     "10.in-addr.arpa.": "10.in-addr.arpa. NS ns.\n4.3.2.10.in-addr.arpa. PTR mx1.yard.\n",
 }
@@ -125,6 +128,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dns]:
         filled = records.format(ns=ROOT_SERVER, wrong="ab" * 32)
         (directory / f"{number}.zone").write_text(f"$TTL 5\n{zone} SOA ns. root. 1 60 30 600 5\n{filled}")
         text += f'  - domain: "{zone}"\n    file: {number}.zone\n'
+        text += "    dnssec-signing: off\n" if zone == "unsigned." else ""
     (directory / "knot.conf").write_text(text)
     subprocess.run(["ip", "netns", "add", namespace], check=True, timeout=20)
     try:
@@ -173,3 +177,35 @@ def test_zones_of_private_networks_are_looked_up_where_wanted(network: Dns) -> N
     assert network.answers("4.3.2.10.in-addr.arpa.", "PTR")[0] == "NXDOMAIN"
     network.resolver(resolver_private_zones=["10.in-addr.arpa."])
     assert network.answers("4.3.2.10.in-addr.arpa.", "PTR")[0] == "NOERROR"
+
+
+def verdict_of(network: Dns, name: str, kind: str) -> str:
+    """What a module on this host would find out."""
+    program = f"import sys; from {dane.__name__} import validated; print(validated(*sys.argv[1:]))"
+    path = f"PYTHONPATH={Path(dane.__file__).parents[5]}"
+    return network.run("env", path, sys.executable, "-c", program, name, kind).strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "verdict"),
+    [
+        ("mx1.yard.", "A", dane.SECURE),
+        ("mx1.yard.", "AAAA", dane.ABSENT),
+        ("nobody.yard.", "MX", dane.ABSENT),
+        ("www.bogus.", "A", dane.BOGUS),
+        ("mx1.unsigned.", "MX", dane.INSECURE),
+    ],
+)
+def test_it_is_known_which_answers_can_be_believed(network: Dns, name: str, kind: str, verdict: str) -> None:
+    if not network.running:
+        network.resolver()
+    network.answers("mx1.yard.", "A")
+    assert verdict_of(network, name, kind) == verdict
+
+
+def test_without_a_resolver_nothing_is_known(network: Dns) -> None:
+    network.resolver()
+    network.running[0].terminate()
+    network.running[0].wait(10)
+    assert verdict_of(network, "mx1.yard.", "A") == dane.UNKNOWN
+    network.running.clear()

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils import (
     acme,
     certificate_run,
     certificates,
+    dane,
     deploy_certificate,
 )
 from ansible_collections.sendyard.mail.plugins.module_utils.host import systemd
@@ -247,3 +250,157 @@ def test_a_check_asks_nobody(host: Host, certbot: list[str]) -> None:
 def test_an_account_is_needed(host: Host) -> None:
     result = host.run(source="acme")
     assert "acme_directory" in result["msg"]
+
+
+# --- the TLSA record
+
+
+@pytest.fixture
+def signed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dane.Trust]]:
+    """What is to be found out of the host's names: the last of this list. At first they are signed."""
+    found = [dane.Trust(dane.SECURE, "")]
+    monkeypatch.setattr(dane, "trust", lambda fqdn, domains: found[-1])
+    yield found
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited; the clock goes on by that."""
+    waits: list[float] = []
+    now = datetime.now
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return now(tz) + timedelta(seconds=sum(waits))
+
+    monkeypatch.setattr(certificate, "datetime", Clock)
+    monkeypatch.setattr(certificate_run, "time", SimpleNamespace(sleep=waits.append))
+    return waits
+
+
+def key_of(issued: Issued) -> str:
+    return certificates.public_key_digest(issued.key, "test")
+
+
+def announce(host: Host, pair: dict[str, Any], result: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What the playbook does: the record says what the call before wanted, and the module is told."""
+    return host.run(**pair, tlsa=True, tlsa_seen=result["tlsa"]["keys"], **more)
+
+
+@pytest.mark.usefixtures("signed", "slept")
+def test_all_that_is_served_is_announced(host: Host, authority: Authority) -> None:
+    ecdsa, rsa = authority.issue(FQDN), authority.issue(FQDN, key=make_key("rsa"))
+    pair = provided(authority, ecdsa, rsa)
+    result = host.run(**pair, tlsa=True)
+    keys = sorted([key_of(ecdsa), key_of(rsa)])
+    assert result["tlsa"] == {"keys": keys, "gone": [], "due": True, "missing": []}
+    assert sorted(result["certificates"]) == ["ecdsa", "rsa"], "nobody looks for keys that no record announces"
+    assert not announce(host, pair, result)["tlsa"]["due"]
+    before = host.written()
+    assert not host.run(**pair, tlsa=True)["tlsa"]["due"]
+    assert host.written() == before
+
+
+@pytest.mark.usefixtures("signed")
+def test_a_new_key_is_served_when_every_cache_knows_it(host: Host, authority: Authority, slept: list[float]) -> None:
+    old, new = authority.issue(FQDN), authority.issue(FQDN)
+    first = provided(authority, old)
+    announce(host, first, host.run(**first, tlsa=True))
+    assert slept == []
+    second = provided(authority, new)
+    result = host.run(**second, tlsa=True)
+    assert result["tlsa"] == {"keys": sorted([key_of(old), key_of(new)]), "gone": [], "due": True, "missing": []}
+    assert result["certificates"]["ecdsa"]["key_digest"] == key_of(old)
+    again = host.run(**second, tlsa=True)  # the record could not be changed
+    assert (again["certificates"]["ecdsa"]["key_digest"], slept) == (key_of(old), [])
+    result = announce(host, second, result, tlsa_ttl=77)
+    assert slept == [pytest.approx(77, abs=1)]
+    assert result["certificates"]["ecdsa"]["key_digest"] == key_of(new)
+    assert result["tlsa"] == {"keys": [key_of(new)], "gone": [key_of(old)], "due": True, "missing": []}
+    assert not announce(host, second, result)["tlsa"]["due"]
+    assert len(slept) == 1, "what is served already waits for nobody"
+
+
+@pytest.mark.usefixtures("signed")
+def test_a_run_killed_while_it_waited_is_finished_by_the_next(
+    host: Host, authority: Authority, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = authority.issue(FQDN), authority.issue(FQDN)
+    first, second = provided(authority, old), provided(authority, new)
+    announce(host, first, host.run(**first, tlsa=True))
+    result = host.run(**second, tlsa=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(certificate_run, "time", SimpleNamespace(sleep=killed))
+        with pytest.raises(RuntimeError):
+            announce(host, second, result)
+    result = host.run(**second, tlsa=True)
+    assert slept == [pytest.approx(300, abs=5)]
+    assert result["certificates"]["ecdsa"]["key_digest"] == key_of(new)
+
+
+def killed(seconds: float) -> None:
+    raise RuntimeError
+
+
+@pytest.mark.usefixtures("signed", "slept")
+def test_a_second_type_of_key_waits_for_its_record(host: Host, authority: Authority) -> None:
+    ecdsa, rsa = authority.issue(FQDN), authority.issue(FQDN, key=make_key("rsa"))
+    announce(host, provided(authority, ecdsa), host.run(**provided(authority, ecdsa), tlsa=True))
+    both = provided(authority, ecdsa, rsa)
+    result = host.run(**both, tlsa=True)
+    assert (result["tlsa"]["missing"], sorted(result["certificates"])) == (["rsa"], ["ecdsa"])
+    result = announce(host, both, result)
+    assert (result["tlsa"]["missing"], sorted(result["certificates"])) == ([], ["ecdsa", "rsa"])
+
+
+@pytest.mark.parametrize("host_is", [dane.INSECURE, dane.BOGUS, dane.UNKNOWN])
+def test_where_nobody_would_believe_it_there_is_no_record(
+    host: Host, authority: Authority, signed: list[dane.Trust], host_is: str
+) -> None:
+    warned: list[str] = []
+    signed.append(dane.Trust(host_is, "mx1.yard.example is so"))
+    pair = provided(authority, authority.issue(FQDN))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AnsibleModule, "warn", lambda self, text: warned.append(text))
+        result = host.run(**pair, tlsa=True)
+        host.run(**pair, tlsa=True)
+    assert result["tlsa"] == {"keys": [], "gone": [], "due": False, "missing": []}
+    assert "ecdsa" in result["certificates"]
+    assert warned == ["DANE will have no effect: mx1.yard.example is so."], "said once, not in every run"
+
+
+@pytest.mark.usefixtures("slept")
+@pytest.mark.parametrize(
+    ("host_is", "served_now"), [(dane.INSECURE, "new"), (dane.BOGUS, "old"), (dane.UNKNOWN, "old")]
+)
+def test_a_standing_record_stays_and_binds_as_long_as_it_may_be_believed(
+    host: Host, authority: Authority, signed: list[dane.Trust], host_is: str, served_now: str
+) -> None:
+    keys = {"old": authority.issue(FQDN), "new": authority.issue(FQDN)}
+    first = provided(authority, keys["old"])
+    announce(host, first, host.run(**first, tlsa=True))
+    signed.append(dane.Trust(host_is, "why"))
+    result = host.run(**provided(authority, keys["new"]), tlsa=True)
+    assert result["certificates"]["ecdsa"]["key_digest"] == key_of(keys[served_now])
+    assert result["tlsa"] == {"keys": [key_of(keys["old"])], "gone": [], "due": False, "missing": []}
+
+
+@pytest.mark.usefixtures("signed", "slept")
+def test_a_record_that_is_not_wanted_any_more_goes(host: Host, authority: Authority) -> None:
+    issued = authority.issue(FQDN)
+    pair = provided(authority, issued)
+    announce(host, pair, host.run(**pair, tlsa=True))
+    result = host.run(**pair)
+    assert result["tlsa"] == {"keys": [], "gone": [key_of(issued)], "due": True, "missing": []}
+    assert not host.run(**pair, tlsa_seen=[])["tlsa"]["due"]
+
+
+@pytest.mark.usefixtures("signed", "slept")
+def test_a_check_announces_nothing(host: Host, authority: Authority) -> None:
+    pair = provided(authority, authority.issue(FQDN))
+    host.run(**pair, tlsa=True)
+    before = host.written()
+    assert host.run(**pair, tlsa=True, check=True)["tlsa"]["due"]
+    host.run(**pair, tlsa=True, tlsa_seen=["ab" * 32], check=True)
+    assert host.written() == before
