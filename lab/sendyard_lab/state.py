@@ -21,6 +21,7 @@ from sendyard_lab.shell import run
 from sendyard_lab.slice import GATEWAY, Slice
 
 TENANTS = ("acme.example", "news.globex.example")  # one plain sending domain, one below another zone's apex
+RETURN_PATHS = {"news.globex.example": "bounces"}  # labels below the domain
 TLS_NAMES = {"ca": ("ca.lab.example",), "rx": ("mx.rx.example", "mx.sink.rx.example", "mx.seven.rx.example")}
 CERTIFICATE_DAYS = "3650"
 
@@ -146,9 +147,10 @@ def _make_tenants(state: State) -> None:
         return
     for login in json.loads(state.text("logins.json")):
         domain = login["domains"][0]
+        return_path = f"return_path: {RETURN_PATHS[domain]}\n" if domain in RETURN_PATHS else ""
         state.write(
             f"domains/{domain}.yml",
-            f"---\ndomain: {domain}\nservers: [{', '.join(host.name for host in SENDERS)}]\ndns: lab\n"
+            f"---\ndomain: {domain}\nservers: [{', '.join(host.name for host in SENDERS)}]\ndns: lab\n{return_path}"
             f'logins:\n  - username: {login["username"]}\n    password_hash: "{_ssha512(login["password"])}"\n',
         )
 

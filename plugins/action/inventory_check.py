@@ -24,8 +24,8 @@ from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 INTERNAL = {"sendyard_domain_faults", "sendyard_run"}  # set by the run itself
 OF_ZONES = (  # what must be right for the zones to be asked about
     "fqdn", "addresses", "selector", "bounce_domain", "domains_directory", "dns_credentials", "dns_credential",
-    "publish_ptr", "ptr_credential", "publish_resolver", "dmarc_policy", "dmarc_rua", "spf_style", "caa_issuers",
-    "certificate_source", "acme_directory",
+    "publish_ptr", "ptr_credential", "publish_resolver", "dmarc_policy", "dmarc_rua", "spf_style", "return_path",
+    "caa_issuers", "certificate_source", "acme_directory",
 )  # fmt: skip
 
 

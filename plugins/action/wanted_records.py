@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.sendyard.mail.plugins.module_utils import domains, records
 from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
-NO_KEY: Mapping[str, Any] = {"public_key": "", "digest": "", "earlier": []}
+NO_KEY: Mapping[str, Any] = {"public_key": "", "digest": "", "earlier": [], "return_paths": []}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
@@ -134,13 +134,22 @@ def _domain_records(
                 first_policy="" if domain.dmarc_policy else "none",  # the owner's default says nothing of this domain
                 dmarc_rua=domain.dmarc_rua or said["dmarc_rua"],
                 spf_style=domain.spf_style or said["spf_style"],
+                return_name=domain.return_name(said["return_path"]),
+                fqdn=said["fqdn"],
             )
 
         given_up = [address for addresses in key["earlier"] for address in addresses if address not in now]
         if given_up:  # not what moved to another server of the domain, whose records may not be written by this run
             theirs = owner.addresses_of_others(domain, variables)
             given_up = [address for address in given_up if ipaddress.ip_address(address) not in theirs]
-        yield from records.remembering(having(now), having(given_up))
+        returns = [
+            record
+            for return_name in key["return_paths"]
+            for record in records.return_path_records(
+                return_name, said["fqdn"], [*now, *given_up], subject=domain.name, credential=domain.dns
+            )
+        ]
+        yield from records.remembering(having(now), [*having(given_up), *returns])
 
 
 def _write(wanted: list[Any]) -> str:

@@ -27,8 +27,10 @@ from .host.command import run
 from .host.state import STATE_DIRECTORY, read_state, write_state
 
 # {"selector", "public": {domain: base64}, "published": {domain: digest}, "addresses": {domain: [those then published]},
-# "attempted": {domain: [[those of a run that may have written them since, and was not confirmed], …]}}
+# "attempted": {domain: [[those of a run that may have written them since, and was not confirmed], …]},
+# "return_paths": {domain: [each that its records may name]}}
 STATE = "dkim"
+_TABLES = ("public", "published", "addresses", "attempted", "return_paths")
 BITS = 2048  # RFC 8301 section 3.2: signers should use at least 2048; larger ones do not fit everywhere in DNS
 SECONDS_TO_MAKE = 60
 MODE = 0o600
@@ -54,8 +56,8 @@ class Outcome:
     """What a call found and did.
 
     `pending` maps each domain that does not sign yet, or whose records are not known to be published, to its selector,
-    public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, and the lists of
-    addresses that its records had `earlier`, or may have had.
+    public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, the lists of addresses
+    that its records had `earlier`, or may have had, and the `return_paths` that they named.
     """
 
     made: tuple[str, ...]
@@ -77,8 +79,8 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
 
     A withdrawn key waits among the pending ones: a domain that comes back has the key that its record may still name.
 
-    The addresses that the records of a pending domain are about to get are remembered before anybody publishes them, so
-    that they are known to be ours even if the run ends before `publish`.
+    The addresses and the return path that the records of a pending domain are about to get are remembered before
+    anybody publishes them, so that they are known to be ours even if the run ends before `publish`.
 
     Args:
         table: as `domains.read_table` returns it. Of its "kept" domains everything stays as it is.
@@ -129,7 +131,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
     )
     if not dry:
         for name, key in outcome.pending.items():
-            state.attempt(name, key["digest"], table["host"]["addresses"])
+            state.attempt(name, key["digest"], table["host"]["addresses"], _return_path(table, name))
         state.write(where)
     return outcome
 
@@ -158,6 +160,9 @@ def publish(
         state.published[name] = entry["digest"]
         state.addresses[name] = list(table["host"]["addresses"])
         state.attempted.pop(name, None)
+        state.return_paths.pop(name, None)
+        if return_path := _return_path(table, name):
+            state.return_paths[name] = [return_path]
     if not dry:
         for name in moved:
             (where.pending / f"{name}.pem").replace(where.signing / f"{name}.pem")
@@ -174,15 +179,16 @@ class _State:
     published: dict[str, str]
     addresses: dict[str, list[str]]
     attempted: dict[str, list[list[str]]]
+    return_paths: dict[str, list[str]]
 
     @classmethod
     def read(cls, where: Directories) -> _State:
         said = read_state(STATE, where.state)
-        tables = (dict(said.get(name, {})) for name in ("public", "published", "addresses", "attempted"))
+        tables = (dict(said.get(name, {})) for name in _TABLES)
         return cls(said.get("selector", ""), *tables)
 
-    def attempt(self, name: str, digest: str, addresses: Sequence[str]) -> None:
-        """Remember that the records of `name` may be those of `digest` and `addresses` from now on.
+    def attempt(self, name: str, digest: str, addresses: Sequence[str], return_path: str) -> None:
+        """Remember that the records of `name` may be those of `digest`, `addresses` and `return_path` from now on.
 
         What was published before may be so no longer, and is pending again if it is wanted back.
         """
@@ -190,6 +196,8 @@ class _State:
             self.published.pop(name, None)
         if list(addresses) not in self.earlier(name):
             self.attempted.setdefault(name, []).append(list(addresses))
+        if return_path and return_path not in self.return_paths.get(name, []):
+            self.return_paths.setdefault(name, []).append(return_path)
 
     def earlier(self, name: str) -> list[list[str]]:
         """All lists of addresses that the records of `name` may have, that which was seen first."""
@@ -224,6 +232,7 @@ def _outcome(
                 "public_key": state.public.get(name, ""),
                 "digest": digest,
                 "earlier": state.earlier(name),
+                "return_paths": list(state.return_paths.get(name, [])),
             }
             for name, digest in digests.items()
             if tell_all or state.published.get(name) != digest or name not in signing
@@ -231,6 +240,10 @@ def _outcome(
         total=len(wanted),
         digest=hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest(),
     )
+
+
+def _return_path(table: Mapping[str, Any], name: str) -> str:
+    return str(table["domains"][name].get("return_path", ""))
 
 
 def _digest(selector: str, public_key: str, record_settings: str) -> str:

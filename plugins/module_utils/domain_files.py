@@ -8,13 +8,13 @@ from __future__ import annotations
 import difflib
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from . import own_cache
-from .domains import DOMAIN, LOGIN, PROBE_PREFIX, Domain, Limits, Login
+from .domains import DOMAIN, LABELS, LOGIN, PROBE_PREFIX, Domain, Limits, Login
 from .errors import SendyardError
 from .logins import SCHEME, is_hash
 
@@ -26,10 +26,10 @@ except ImportError:  # not on a controller: ansible-core needs it too
 else:
     Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader reads 10 000 files in about a second
 
-KEYS = ("domain", "servers", "dns", "logins", "limits", "dmarc_policy", "dmarc_rua", "spf_style")
+KEYS = ("domain", "servers", "dns", "logins", "limits", "dmarc_policy", "dmarc_rua", "spf_style", "return_path")
 LOGIN_KEYS = ("username", "password_hash")
 LIMIT_KEYS = ("hourly", "daily")
-CACHE_FORMAT = 3  # another one is as good as none
+CACHE_FORMAT = 4  # another one is as good as none
 DMARC_POLICIES = ("none", "quarantine", "reject")
 SPF_STYLES = ("merge", "include")
 
@@ -146,18 +146,27 @@ def parse(path: Path, text: str) -> Domain:
         dmarc_rua=rua,
         spf_style=style,
         limits=_limits(said),
+        return_path=_return_path(said, name),
     )
 
 
 def check_references(
-    found: Inventory, directory: Path, *, senders: tuple[str, ...], credentials: tuple[str, ...], own: tuple[str, ...]
+    found: Inventory,
+    directory: Path,
+    *,
+    senders: tuple[str, ...],
+    credentials: tuple[str, ...],
+    own: tuple[str, ...],
+    return_path: str = "",
 ) -> Inventory:
     """Return `found` with every domain at fault that names a host or a credential which does not exist.
 
-    So is one of the `own` names of the server: what is From them is the server's, and no customer's.
+    So is one of the `own` names of the server: what is From them is the server's, and no customer's. And one whose
+    return path, by its file or the owner's default `return_path`, is a name of the server or of another domain's file.
     """
     faults = list(found.faults)
     sound = []
+    names = {domain.name for domain in found.domains}.union(fault.subject for fault in found.faults)
     for domain in found.domains:
         wrong = [
             f'servers: "{server}" is no host of group senders; {nearest(server, senders)}'
@@ -168,10 +177,44 @@ def check_references(
             wrong.append(f'dns: "{domain.dns}" is not in sendyard_dns_credentials; {nearest(domain.dns, credentials)}')
         if domain.name in own:
             wrong.append(f'domain: "{domain.name}" is a name of the server itself; its own mail needs no domain file')
+        if taken := _taken_by(domain, domain.return_name(return_path), names, own):
+            whence = "return_path" if domain.return_path is not None else "return_path (of sendyard_return_path)"
+            wrong.append(f'{whence}: {taken}. Write other labels, or "" for none')
         faults += [Fault(domain.name, f"{directory}/{domain.name}.yml: {message}") for message in wrong]
         if not wrong:
             sound.append(domain)
     return Inventory(tuple(sound), tuple(faults))
+
+
+def _taken_by(domain: Domain, return_name: str, names: Collection[str], own: Collection[str]) -> str:
+    """Return why `return_name` can be no return path of `domain`, "" where it can: somebody else is called so."""
+    if not return_name:
+        return ""
+    if not DOMAIN.match(return_name):
+        return f'"{return_name}" is too long for a domain name'
+    if return_name in own:
+        return f'"{return_name}" is a name of the server itself'
+    above = return_name
+    while above != domain.name:
+        if above in names:
+            what = "is" if above == return_name else f'is below "{above}", which is'
+            return f'"{return_name}" {what} a domain with a file of its own'
+        above = above.partition(".")[2]
+    return ""
+
+
+def _return_path(said: Mapping[str, Any], name: str) -> str | None:
+    if "return_path" not in said:
+        return None
+    labels = said["return_path"]
+    if not isinstance(labels, str) or (labels and not LABELS.match(labels)):
+        raise Invalid(
+            f'return_path: labels below the domain are needed, in lower case, such as "bounces", or "" for none; found '
+            f"{labels!r}"
+        )
+    if labels == name or labels.endswith(f".{name}"):
+        raise Invalid(f'return_path: "{labels}" is written without the domain, such as "bounces" for bounces.{name}')
+    return labels
 
 
 def _text(said: Mapping[str, Any], key: str) -> str:
@@ -273,6 +316,7 @@ def _restored(kept: Mapping[str, Any]) -> Domain | Invalid:
         spf_style=said["spf_style"],
         dmarc_rua=said["dmarc_rua"],
         limits=Limits(**said["limits"]) if said["limits"] else None,
+        return_path=said["return_path"],
     )
 
 

@@ -4,7 +4,8 @@
 """Which login may send for which domain, where each daemon looks it up. Runs on the host, standard library only.
 
 Three forms of one table: a small file a domain for the gate, a passwd-file for Dovecot, and a map from sender domains
-to logins for Postfix. All three are read anew by those who use them, so nothing is reloaded.
+to logins for Postfix. Beside that map stand two for the return paths of the domains, for which Postfix takes mail as
+bounces: their names, and where their mail is stored. All are read anew by those who use them, so nothing is reloaded.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from .host import files
 from .host.command import run
 from .host.state import STATE_DIRECTORY, read_state, write_state
 
-STATE = "logins"  # {"digest", "stamp", "domains": {domain: [login, …]}, "limits": {domain: [hourly, daily]}, "total"}
+# {"digest", "stamp", "domains": {domain: [login, …]}, "limits": {domain: [hourly, daily]},
+# "return_paths": {domain: name}, "total"}
+STATE = "logins"
 SECONDS_TO_COMPILE = 120
 
 # What a hash is made of, so that it cannot end its line or its field.
@@ -43,18 +46,26 @@ class Places:
     owners: Path = Path("/etc/sendyard/owners")
     passwords: Path = Path("/etc/dovecot/sendyard-logins")
     senders: Path = Path("/etc/postfix/sender_login")
+    return_paths: Path = Path("/etc/postfix/return_paths")
+    return_mailboxes: Path = Path("/etc/postfix/return_mailboxes")
+    mailboxes: str = "sendyard"  # below Postfix's virtual_mailbox_base
     state: Path = STATE_DIRECTORY
     reader: str = "dovecot"  # the group that may read the password hashes
 
     @property
-    def compiled(self) -> Path:
-        """What postmap makes of `senders`."""
-        return self.senders.with_name(f"{self.senders.name}.lmdb")
+    def maps(self) -> tuple[Path, ...]:
+        """The sources of Postfix's maps, in the order of compiling: a return path counts when its mail has a place."""
+        return self.senders, self.return_mailboxes, self.return_paths
+
+    @property
+    def compiled(self) -> tuple[Path, ...]:
+        """What postmap makes of `maps`."""
+        return tuple(path.with_name(f"{path.name}.lmdb") for path in self.maps)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What differs: domains whose logins or limits came, changed or went, and logins whose password did."""
+    """What differs: domains whose logins, limits or return path came, changed or went; logins whose password did."""
 
     domains: tuple[str, ...]
     passwords: tuple[str, ...]
@@ -84,12 +95,16 @@ def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
     limits_before: dict[str, list[int]] = state.get("limits", {})
     limits = {name: limits_before[name] for name in kept if name in limits_before}
     limits |= {name: facts["limits"] for name, facts in table["domains"].items() if name in after and "limits" in facts}
+    paths_before: dict[str, str] = state.get("return_paths", {})
+    # A name that has a file of its own by now is that one's, whatever a file at fault had said.
+    paths = {n: paths_before[n] for n in table["kept"] if n in paths_before and paths_before[n] not in table["domains"]}
+    paths |= {name: facts["return_path"] for name, facts in table["domains"].items() if "return_path" in facts}
     at_fault = [login for login in table["logins"] if _own_domain(login) in set(table["kept"])]
-    digest = _digest(after, limits, table["logins"], kept, at_fault)
+    digest = _digest(after, limits, paths, table["logins"], sorted(kept), sorted(at_fault))
     untouched = state.get("stamp") == _stamp(places)
     if untouched and state.get("digest") == digest:
         return Outcome((), (), False, state["total"], digest)
-    _refuse_odd(after, table["logins"])
+    _refuse_odd(after, paths.values(), table["logins"])
     known = _read_passwords(places.passwords)
     # The hash of a login is what its own domain's file says. Where that file is at fault nobody else says it: the
     # host's own stays, or another customer's file could take the login over.
@@ -97,14 +112,17 @@ def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
     hashes = dict(table["logins"]) | {login: known[login] for login in still if login in known}
     domains = sorted(
         name
-        for name in after.keys() | before.keys()
-        if after.get(name) != before.get(name) or limits.get(name) != limits_before.get(name)
+        for name in after.keys() | before.keys() | paths.keys() | paths_before.keys()
+        if any(
+            now.get(name) != then.get(name)
+            for now, then in ((after, before), (limits, limits_before), (paths, paths_before))
+        )
     )
     passwords = sorted(login for login in hashes.keys() | known.keys() if hashes.get(login) != known.get(login))
     if not dry:
         if domains or not untouched:
             _write_owners(after, limits, domains if untouched else after.keys(), places.owners)
-            _write_senders(after, places)
+            _write_maps(after, paths, places)
         if passwords or not untouched:
             _write_passwords(hashes, places)
         remembered = {
@@ -112,14 +130,20 @@ def apply(table: Mapping[str, Any], places: Places, *, dry: bool) -> Outcome:
             "stamp": _stamp(places),
             "domains": after,
             "limits": limits,
+            "return_paths": paths,
             "total": len(hashes),
         }
         write_state(STATE, remembered, places.state)
     return Outcome(tuple(domains), tuple(passwords), not untouched, len(hashes), digest)
 
 
-def _refuse_odd(owned: Mapping[str, Iterable[str]], hashes: Mapping[str, str]) -> None:
+def _refuse_odd(owned: Mapping[str, Iterable[str]], return_paths: Iterable[str], hashes: Mapping[str, str]) -> None:
     """Raise LoginError for what would become another line, field or file than it is meant to be."""
+    for name in return_paths:
+        if not DOMAIN.match(name):
+            raise LoginError(
+                f'"{name}" is no domain name, so no mail returns to it. Mend the table: run the play again.'
+            )
     for name, logins in owned.items():
         if not DOMAIN.match(name):
             raise LoginError(
@@ -160,16 +184,28 @@ def _write_owners(
     os.sync()
 
 
-def _write_senders(after: Mapping[str, list[str]], places: Places) -> None:
-    """Write and compile Postfix's map. postmap replaces all of it in one transaction, for live sessions too."""
-    lines = "".join(f"@{name}\t{', '.join(logins)}\n" for name, logins in sorted(after.items()))
-    files.write(files.FileSpec(places.senders, lines.encode(), 0o644))
+def _write_maps(after: Mapping[str, list[str]], return_paths: Mapping[str, str], places: Places) -> None:
+    """Write and compile Postfix's maps. postmap replaces all of a map in one transaction, for live sessions too.
+
+    Those of the return paths are two: with both in one, mail to a local part that is written like a return path would
+    find that as its mailbox (postconf(5), virtual_mailbox_maps looks for bare local parts too).
+    """
+    owned = {**after, **{path: after[name] for name, path in return_paths.items() if name in after}}
+    names = sorted(return_paths.values())
+    mailboxes = (("postmaster@", "postmaster"), ("abuse@", "abuse"), ("@", "bounces"))
+    lines = {
+        places.senders: [f"@{name}\t{', '.join(logins)}" for name, logins in sorted(owned.items())],
+        places.return_paths: [f"{name}\tbounces" for name in names],
+        places.return_mailboxes: [f"{at}{name}\t{places.mailboxes}/{box}/" for name in names for at, box in mailboxes],
+    }
+    for path, rows in lines.items():
+        files.write(files.FileSpec(path, "".join(f"{row}\n" for row in rows).encode(), 0o644))
     with tempfile.TemporaryDirectory() as directory:  # before Postfix has a configuration, postmap needs an empty one
         empty = Path(directory) / "main.cf"
         empty.touch()
         files.settle(empty)
-        argv = ["postmap", "-c", directory, f"lmdb:{places.senders}"]
-        run(argv, deadline=SECONDS_TO_COMPILE).require("Compiling the map of senders")
+        argv = ["postmap", "-c", directory, *(f"lmdb:{path}" for path in places.maps)]
+        run(argv, deadline=SECONDS_TO_COMPILE).require("Compiling the maps of senders and return paths")
 
 
 def _write_passwords(hashes: Mapping[str, str], places: Places) -> None:
@@ -190,7 +226,7 @@ def _stamp(places: Places) -> str:
     """A digest of size, time and mode of all the files: another one means that somebody else wrote there."""
     try:
         found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in os.scandir(places.owners)]
-        found += [(str(path), path.lstat()) for path in (places.passwords, places.senders, places.compiled)]
+        found += [(str(path), path.lstat()) for path in (places.passwords, *places.maps, *places.compiled)]
     except OSError:
         return ""
     facts = sorted((name, status.st_size, status.st_mtime_ns, status.st_mode) for name, status in found)
@@ -201,12 +237,5 @@ def _own_domain(login: str) -> str:
     return login.rpartition("@")[2]
 
 
-def _digest(
-    after: Mapping[str, list[str]],
-    limits: Mapping[str, list[int]],
-    hashes: Mapping[str, str],
-    kept: Mapping[str, list[str]],
-    at_fault: Sequence[str],
-) -> str:
-    facts = [after, limits, dict(hashes), sorted(kept), sorted(at_fault)]
+def _digest(*facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

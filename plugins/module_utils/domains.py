@@ -23,6 +23,9 @@ TABLE = Path("/var/lib/sendyard/domains.json.gz")  # where a host keeps its tabl
 # An A-label host name of at least two labels (RFC 5890 section 2.3.1, RFC 1123 section 2.1), lower-case.
 DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
+# Labels of the same form that stand below a domain, one at least.
+LABELS = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+
 # A login, of what can end neither a line nor a field in any file that a daemon reads it from. Lower case.
 LOGIN = re.compile(r"(?P<local>[a-z0-9._=+-]+)@(?P<domain>[a-z0-9.-]+)")
 
@@ -55,7 +58,8 @@ class Domain:
     """One sending domain as its file says it.
 
     `dns` names an entry of the owner's `sendyard_dns_credentials`; `dmarc_policy`, `dmarc_rua` and `spf_style` are "",
-    and `limits` None, where the owner's defaults hold.
+    and `limits` and `return_path` None, where the owner's defaults hold. A `return_path` is labels below the domain, ""
+    where it has none whatever the owner's default.
     """
 
     name: str
@@ -66,6 +70,12 @@ class Domain:
     dmarc_rua: str = ""
     spf_style: str = ""
     limits: Limits | None = None
+    return_path: str | None = None
+
+    def return_name(self, default: str) -> str:
+        """The name below the domain that its mail may return to, "" for none. `default` are the owner's labels."""
+        labels = default if self.return_path is None else self.return_path
+        return f"{labels}.{self.name}" if labels else ""
 
 
 @dataclass(frozen=True)
@@ -81,17 +91,21 @@ class Host:
     public_addresses: tuple[str, ...] = field(default=())
 
 
-def record_settings(host: Host, domain: Domain | None, policy: str, rua: str, spf_style: str) -> str:
+def record_settings(
+    host: Host, domain: Domain | None, policy: str, rua: str, spf_style: str, *, return_name: str = ""
+) -> str:
     """Return a digest of everything, but the key, that the records of `domain` on `host` depend on.
 
     None stands for the host's own domain. A changed digest means that the records must be published anew.
     """
-    said = {
+    said: dict[str, Any] = {
         "host": [host.fqdn, host.selector, *host.public_addresses],
         "dns": domain.dns if domain else "",
         "dmarc": [policy, rua, bool(domain.dmarc_policy)] if domain else [],
         "spf": spf_style if domain else "",
     }
+    if return_name:  # of all others the digest is what it was before there were return paths
+        said["return_path"] = return_name
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -103,6 +117,7 @@ def compile_table(
     dmarc_policy: str = "none",
     dmarc_rua: str = "",
     spf_style: str = "merge",
+    return_path: str = "",
     publishing: str = "",
 ) -> bytes:
     """Return the table of `host`: gzipped JSON, the same bytes for the same facts.
@@ -110,12 +125,13 @@ def compile_table(
     Args:
         domains: the domains that are in order; those that do not name the host are left out.
         kept: domains whose files are at fault: what the host holds of them stays as it is.
-        dmarc_policy, dmarc_rua, spf_style: the owner's defaults for domains that say nothing.
+        dmarc_policy, dmarc_rua, spf_style, return_path: the owner's defaults for domains that say nothing.
         publishing: a digest of how and where the host's own records are published.
 
     The shape: {"format": 1, "host": {"name", "fqdn", "selector", "addresses"}, "publishing", "kept": [domain, …],
-    "domains": {domain: {"logins": [username, …], "record_settings": digest, "limits": [hourly, daily]}},
-    "logins": {username: hash}}. Only domains with limits of their own have "limits".
+    "domains": {domain: {"logins": [username, …], "record_settings": digest, "limits": [hourly, daily],
+    "return_path": name}}, "logins": {username: hash}}. Only domains with limits of their own have "limits", and only
+    those with a return path "return_path", its whole name.
     The host's own fully qualified name is one of the domains and has no logins.
     """
     served: dict[str, dict[str, Any]] = {
@@ -126,10 +142,13 @@ def compile_table(
         if host.name not in domain.servers:
             continue
         policy, rua = domain.dmarc_policy or dmarc_policy, domain.dmarc_rua or dmarc_rua
+        style, return_name = domain.spf_style or spf_style, domain.return_name(return_path)
         served[domain.name] = {
             "logins": sorted(login.username for login in domain.logins),
-            "record_settings": record_settings(host, domain, policy, rua, domain.spf_style or spf_style),
+            "record_settings": record_settings(host, domain, policy, rua, style, return_name=return_name),
         }
+        if return_name:
+            served[domain.name]["return_path"] = return_name
         if domain.limits:
             served[domain.name]["limits"] = [domain.limits.hourly, domain.limits.daily]
         logins.update((login.username, login.password_hash) for login in domain.logins)

@@ -18,7 +18,7 @@ from typing import Any
 
 from .certificates import CertificateError, check_pair, parse_pair
 from .dns import NEED_NO_ENTRY, PTR_PROVIDERS
-from .domains import DOMAIN
+from .domains import DOMAIN, LABELS
 from .host.command import CommandError
 from .inspection import RELEASES
 
@@ -32,6 +32,10 @@ def _is_domain(value: Any) -> bool:
 
 def _is_label(value: Any) -> bool:
     return _is_domain(f"{value}.x")
+
+
+def _are_labels(value: Any) -> bool:
+    return LABELS.match(str(value)) is not None
 
 
 def _is_mail_address(value: Any) -> bool:
@@ -90,6 +94,7 @@ VALUES: Mapping[str, Rule] = {
     "selector": (_is_label, "is no DNS label in lower case"),
     "admin": _MAIL,
     "publish_deadline": _NUMBER,
+    "return_path": (_are_labels, 'is not of DNS labels in lower case; "bounces" stands for bounces below each domain'),
     "dmarc_rua": (_matches(r"mailto:\S+"), "is no mailto: URI"),
     "acme_directory": (_matches(r"https://\S+"), "is no https:// URL"),
     "tlsa_ttl": _NUMBER,

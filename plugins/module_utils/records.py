@@ -121,6 +121,8 @@ def domain_records(
     dmarc_rua: str = "",
     first_policy: str = "",
     spf_style: str = "merge",
+    return_name: str = "",
+    fqdn: str = "",
     subject: str = "",
     credential: str,
     ttl: int = TTL,
@@ -132,13 +134,33 @@ def domain_records(
         dmarc_rua: where aggregate reports go, a URI such as mailto:dmarc@example.org; "" for nowhere.
         first_policy: what a first DMARC record of a whole zone says, since others may send for it; "": the same.
         spf_style: merge, our addresses in the domain's own record; include, in one of ours, which that one includes.
+        return_name: the domain's return path, whose mail comes to the server `fqdn` as bounces; "" for none.
         subject: whose fault a failure is; the domain itself where it is "".
     """
     policy = _record(f"_dmarc.{domain}", "TXT", [dmarc(dmarc_policy, dmarc_rua)])
     if first_policy not in ("", dmarc_policy):
         policy["first"] = [dmarc(first_policy, dmarc_rua)]
     records = [*_spf(domain, addresses, spf_style), _dkim(domain, selector, public_key), policy]
-    return _completed(records, subject or domain, credential, ttl)
+    completed = _completed(records, subject or domain, credential, ttl)
+    if return_name:
+        completed += return_path_records(
+            return_name, fqdn, addresses, subject=subject or domain, credential=credential, ttl=ttl
+        )
+    return completed
+
+
+def return_path_records(
+    name: str, fqdn: str, addresses: Sequence[str], *, subject: str, credential: str, ttl: int = TTL
+) -> list[Record]:
+    """Return the records of a domain's return path on one server: bounces come to it, and it alone sends by that name.
+
+    Other servers of the domain add theirs. The name is wholly ours, so that a first SPF record of it refuses the rest.
+    """
+    made = [
+        _record(name, "MX", [f"10 {fqdn}."], mode="member"),
+        _record(name, "TXT", [*mechanisms(addresses), "-all"], mode="spf"),
+    ]
+    return _completed(made, subject, credential, ttl)
 
 
 def remembering(records: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:

@@ -9,7 +9,8 @@ module: domain_logins
 short_description: Which login may send for which domain, where each daemon looks it up
 version_added: 0.1.0
 description:
-  - Writes the owners that the gate reads, Dovecot's passwd-file and Postfix's map of senders, for all domains at once.
+  - Writes the owners that the gate reads, Dovecot's passwd-file and Postfix's maps of senders and return paths, for all
+    domains at once.
   - Nothing needs a reload.
 author: Sendyard contributors (@sendyard)
 options:
@@ -32,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 domains:
-  description: Domains whose logins came, changed or went.
+  description: Domains whose logins, limits or return path came, changed or went.
   returned: success
   type: list
   elements: str
@@ -64,7 +65,7 @@ def main() -> None:
                 keep_table(path)
     except SendyardError as error:
         module.fail_json(msg=str(error), **error.facts)
-    after = [f"{name}: other logins\n" for name in outcome.domains]
+    after = [f"{name}: other logins, limits or return path\n" for name in outcome.domains]
     after += [f"{name}: another password\n" for name in outcome.passwords]
     if outcome.repaired:
         after.append("the files are written anew: they are not as the last run left them\n")

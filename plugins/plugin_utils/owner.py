@@ -159,7 +159,14 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
     senders = tuple(task_vars.get("groups", {}).get("senders", ()))
     credentials = tuple({**NEED_NO_ENTRY, **said["dns_credentials"]})
     own = tuple(said[name] for name in ("fqdn", "bounce_domain") if name in said)
-    return domain_files.check_references(found, directory, senders=senders, credentials=credentials, own=own)
+    return domain_files.check_references(
+        found,
+        directory,
+        senders=senders,
+        credentials=credentials,
+        own=own,
+        return_path=said.get("return_path", ""),
+    )
 
 
 def domain_faults(task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -232,6 +239,7 @@ def table(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
         dmarc_policy=said["dmarc_policy"],
         dmarc_rua=said["dmarc_rua"],
         spf_style=said["spf_style"],
+        return_path=said["return_path"],
         publishing=_publishing(said),
     )
 

@@ -260,7 +260,9 @@ def provision(sender: Sender, network: ipaddress.IPv4Network, directory: Path) -
     for domain, login in by_domain.items():
         files[f"/etc/sendyard/owners/{domain}"] = f"{login}\n".encode()
     files["/etc/postfix/sender_login"] = "".join(f"@{d} {login}\n" for d, login in by_domain.items()).encode()
-    files["/var/lib/sendyard/postfix/unanswered"] = b""
+    maps = [f"/etc/postfix/{name}" for name in ("sender_login", "return_paths", "return_mailboxes")]
+    maps.append("/var/lib/sendyard/postfix/unanswered")
+    files |= dict.fromkeys(maps[1:], b"")
     logins = "".join(f"{login}:{_hash(password)}\n" for login, password in LOGINS.items())
     private("/etc/dovecot/sendyard-logins", logins, "root", "dovecot", "0640")
     private("/run/sendyard/probe-logins", f"{PROBE}:{_hash('probe-token')}\n", "root", "dovecot", "0640")
@@ -271,7 +273,7 @@ def provision(sender: Sender, network: ipaddress.IPv4Network, directory: Path) -
             sender.run("install", "-d", "-m", one["mode"], "-o", one["owner"], "-g", one["group"], one["path"])
     sender.put(files)
     sender.run("systemd-tmpfiles", "--create")
-    sender.run("postmap", "lmdb:/etc/postfix/sender_login", "lmdb:/var/lib/sendyard/postfix/unanswered")
+    sender.run("postmap", *(f"lmdb:{path}" for path in maps))
     sender.run("systemctl", "daemon-reload")
     sender.run("systemctl", "mask", "--now", "opendkim")
     sender.run("systemctl", "enable", *UNITS)

@@ -67,6 +67,15 @@ def test_a_good_file_is_a_domain(tmp_path: Path) -> None:
         (GOOD + "dmarc_policy: nune\n", ['did you mean "none"?']),
         (GOOD + "spf_style: includes\n", ['did you mean "include"?']),
         (GOOD + "dmarc_rua: me@acme.example\n", ["mailto:"]),
+        (GOOD + "return_path: Bounces\n", ["return_path: labels below the domain are needed", "'Bounces'"]),
+        (GOOD + "return_path:\n", ["return_path: labels below the domain are needed", "None"]),
+        (GOOD + "return_path: b_1\n", ["return_path: labels below"]),
+        (GOOD + "return_path: b.\n", ["return_path: labels below"]),
+        (GOOD + "return_path: 5\n", ["return_path: labels below"]),
+        (GOOD + 'return_path: "b\\n"\n', ["return_path: labels below"]),
+        (GOOD + "return_path: bounces.acme.example\n", ["written without the domain"]),
+        (GOOD + "return_path: acme.example\n", ["written without the domain"]),
+        (GOOD + "return-path: bounces\n", ['did you mean "return_path"?']),
         ("[]", ["mapping"]),
         (GOOD + "limits: 5\n", ["limits:", "hourly"]),
         (GOOD + "limits: {hourly: 5, dayly: 7}\n", ['did you mean "daily"?']),
@@ -157,6 +166,50 @@ def test_the_servers_own_names_are_no_customers(tmp_path: Path) -> None:
     )
     assert not checked.domains
     assert "name of the server itself" in checked.faults[0].message
+
+
+@pytest.mark.parametrize(
+    ("own_file", "default", "fault"),
+    [
+        ("return_path: bounces\n", "", ""),
+        ("return_path: b.mail\n", "", ""),
+        ("return_path: news\n", "", 'return_path: "news.acme.example" is a domain with a file of its own'),
+        (
+            "return_path: b.news\n",
+            "",
+            '"b.news.acme.example" is below "news.acme.example", which is a domain with a file',
+        ),
+        ("return_path: broken\n", "", '"broken.acme.example" is a domain with a file of its own'),
+        ("return_path: mx1\n", "", '"mx1.acme.example" is a name of the server itself'),
+        ("", "mx1", 'return_path (of sendyard_return_path): "mx1.acme.example" is a name of the server itself'),
+        ('return_path: ""\n', "mx1", ""),
+        (f"return_path: {'.'.join(['a' * 60] * 4)}\n", "", "is too long for a domain name"),
+    ],
+)
+def test_a_return_path_is_nobody_elses_name(tmp_path: Path, own_file: str, default: str, fault: str) -> None:
+    others = {
+        # A domain above is no other customer's name, nor is a return path of its own in the way of one.
+        "example": GOOD.replace("domain: acme.example", "domain: x.example").replace("app@", "info@"),
+        "news_acme_example": GOOD.replace("domain: acme", "domain: news.acme") + "return_path: bounces\n",
+        "broken_acme_example": "x: y",
+    }
+    others["x_example"] = others.pop("example")
+    found = domain_files.load(write(tmp_path, acme_example=GOOD + own_file, **others))
+    checked = domain_files.check_references(
+        found, tmp_path, senders=("mx1",), credentials=("lab",), own=("mx1.acme.example",), return_path=default
+    )
+    of_acme = [one.message for one in checked.faults if one.subject == "acme.example"]
+    assert [f"{tmp_path}/acme.example.yml: " in message and fault in message for message in of_acme] == [True] * bool(
+        fault
+    )
+    assert ("acme.example" in [domain.name for domain in checked.domains]) == (not fault)
+
+
+def test_a_return_path_is_read_again_from_the_cache(tmp_path: Path) -> None:
+    write(tmp_path, acme_example=GOOD + "return_path: b.mail\n", globex_example=GOOD.replace("acme", "globex"))
+    for _ in range(2):
+        found = domain_files.load(tmp_path, cache=tmp_path / "cache")
+        assert [domain.return_path for domain in found.domains] == ["b.mail", None]
 
 
 def test_a_login_belongs_to_a_domain_of_the_inventory(tmp_path: Path) -> None:

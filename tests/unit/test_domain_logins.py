@@ -47,14 +47,15 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """A host of the test's own, on which postmap copies."""
 
     def postmap(argv: list[str], **_: Any) -> Result:
-        source = Path(argv[-1].removeprefix("lmdb:"))
-        source.with_name(f"{source.name}.lmdb").write_bytes(source.read_bytes())
+        for source in (Path(word.removeprefix("lmdb:")) for word in argv if word.startswith("lmdb:")):
+            source.with_name(f"{source.name}.lmdb").write_bytes(source.read_bytes())
         return Result(tuple(argv), 0, "", "")
 
     monkeypatch.setattr(domain_logins, "run", postmap)
     monkeypatch.setattr(domain_logins.files, "owner_id", lambda _: os.geteuid())
     monkeypatch.setattr(domain_logins.files, "group_id", lambda _: os.getegid())
-    return Places(tmp_path / "owners", tmp_path / "logins", tmp_path / "sender_login", tmp_path / "state")
+    names = ("owners", "logins", "sender_login", "return_paths", "return_mailboxes")
+    return Places(*(tmp_path / name for name in names), state=tmp_path / "state")
 
 
 def apply(places: Places, said: Mapping[str, Any], *, dry: bool = False) -> Outcome:
@@ -64,13 +65,13 @@ def apply(places: Places, said: Mapping[str, Any], *, dry: bool = False) -> Outc
 
 def contents(places: Places) -> dict[str, str]:
     """Every file that a daemon reads."""
-    paths = [*places.owners.glob("*"), places.passwords, places.senders, places.compiled]
+    paths = [*places.owners.glob("*"), places.passwords, *places.maps, *places.compiled]
     return {path.name: path.read_text() for path in paths if path.is_file()}
 
 
 def written(places: Places) -> dict[str, int]:
     """When each file that a daemon reads was last written."""
-    paths = [*places.owners.glob("*"), places.passwords, places.senders, places.compiled]
+    paths = [*places.owners.glob("*"), places.passwords, *places.maps, *places.compiled]
     return {path.name: path.stat().st_mtime_ns for path in paths}
 
 
@@ -86,6 +87,7 @@ def test_the_three_forms_say_the_same(places: Places) -> None:
             "@acme.example\tapi@acme.example, app@acme.example\n@news.globex.example\tapp@globex.example\n"
         )),
         "sender_login.lmdb": senders,
+        **dict.fromkeys(("return_paths", "return_paths.lmdb", "return_mailboxes", "return_mailboxes.lmdb"), ""),
     }  # fmt: skip
 
 
@@ -167,7 +169,9 @@ def test_a_kept_domain_does_not_hold_back_the_new_password_of_anothers_login(pla
     assert contents(places)["logins"] == "app@acme.example:{SSHA512}DDDD\n"
 
 
-@pytest.mark.parametrize("harm", ["owner edited", "owner added", "owner removed", "logins edited", "map removed"])
+@pytest.mark.parametrize(
+    "harm", ["owner edited", "owner added", "owner removed", "logins edited", "map removed", "earlier"]
+)
 def test_what_somebody_else_wrote_is_mended(places: Places, harm: str) -> None:
     apply(places, table())
     before = contents(places)
@@ -181,8 +185,12 @@ def test_what_somebody_else_wrote_is_mended(places: Places, harm: str) -> None:
         owner.unlink()
     elif harm == "logins edited":
         places.passwords.write_text("evil@acme.example:{SSHA512}EEEE\n")
+    elif harm == "earlier":  # what a version left that knew no return paths
+        for path in (places.return_paths, places.return_mailboxes):
+            path.unlink()
+            path.with_name(f"{path.name}.lmdb").unlink()
     else:
-        places.compiled.unlink()
+        places.compiled[0].unlink()
     assert apply(places, table(), dry=True).changed
     assert apply(places, table()).repaired
     assert contents(places) == before
@@ -234,3 +242,59 @@ def test_limits_of_a_domain_stand_on_its_second_line_and_change_alone(places: Pl
     assert (places.owners / "acme.example").read_text().endswith("\n5 100\n"), "a file at fault changes no limits"
     assert apply(places, table()).domains == ("acme.example", "news.globex.example")
     assert (places.owners / "acme.example").read_text() == "api@acme.example app@acme.example\n"
+
+
+RETURNS = "bounces.acme.example"
+
+
+def returning(said: dict[str, Any], **names: str) -> dict[str, Any]:
+    """`said` with return paths, named by the first label of their domains."""
+    paths = {f"{label}.example": name for label, name in names.items()}
+    changed = {name: {**said["domains"].get(name, {"logins": []}), "return_path": path} for name, path in paths.items()}
+    return {**said, "domains": {**said["domains"], **changed}}
+
+
+def test_a_return_path_is_for_the_logins_of_its_domain_and_takes_what_bounces(places: Places) -> None:
+    apply(places, table())
+    outcome = apply(places, returning(table(), acme=RETURNS))
+    assert (outcome.domains, outcome.passwords, outcome.repaired) == (("acme.example",), (), False)
+    said = contents(places)
+    assert said["sender_login.lmdb"] == (
+        "@acme.example\tapi@acme.example, app@acme.example\n"
+        "@bounces.acme.example\tapi@acme.example, app@acme.example\n"
+        "@news.globex.example\tapp@globex.example\n"
+    )
+    assert said["return_paths.lmdb"] == f"{RETURNS}\tbounces\n"
+    assert said["return_mailboxes.lmdb"] == (
+        f"postmaster@{RETURNS}\tsendyard/postmaster/\nabuse@{RETURNS}\tsendyard/abuse/\n@{RETURNS}\tsendyard/bounces/\n"
+    )
+    assert RETURNS not in said, "for the gate the name belongs to nobody: no From: has it"
+    assert not apply(places, returning(table(), acme=RETURNS)).changed
+    assert apply(places, table()).domains == ("acme.example",)
+    assert not any(RETURNS in text for text in contents(places).values())
+
+
+def test_a_domain_without_logins_has_a_return_path_that_nobody_may_send_from(places: Places) -> None:
+    apply(places, returning(table(), initech="b.initech.example"))
+    assert "initech" not in contents(places)["sender_login"]
+    assert contents(places)["return_paths"] == "b.initech.example\tbounces\n"
+
+
+def test_a_domain_whose_file_is_at_fault_keeps_its_return_path(places: Places) -> None:
+    apply(places, returning(table(), acme=RETURNS))
+    before = contents(places)
+    kept = table({"news.globex.example": OWNED["news.globex.example"]}, kept=("acme.example",))
+    assert not apply(places, kept).changed
+    assert contents(places) == before
+    owned = {"news.globex.example": OWNED["news.globex.example"], RETURNS: ["app@globex.example"]}
+    taken = table(owned, kept=("acme.example",))
+    apply(places, taken)
+    assert f"@{RETURNS}\tapp@globex.example\n" in contents(places)["sender_login"], "a file of its own counts more"
+    assert contents(places)["return_paths"] == ""
+
+
+@pytest.mark.parametrize("name", ["x", "b.acme.example other", "b.acme.example\nrx.example", "@acme.example"])
+def test_a_return_path_that_is_no_name_is_refused(places: Places, name: str) -> None:
+    with pytest.raises(LoginError):
+        apply(places, returning(table(), acme=name))
+    assert list(places.owners.parent.iterdir()) == []

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import dns.rdatatype
 from ansible_collections.sendyard.mail.plugins.module_utils import records
-from ansible_collections.sendyard.mail.plugins.module_utils.dns import model
+from ansible_collections.sendyard.mail.plugins.module_utils.dns import model, planner
 
 ADDRESSES = ["10.9.1.1", "fd00:9::1"]
 HOST = ("mx1.yard.example", ADDRESSES, "mx1-1", "AAAA", "bounces.mx1.yard.example")
@@ -67,6 +68,70 @@ def test_a_domain_gets_a_key_a_policy_and_our_addresses() -> None:
     assert [record["mode"] for record in made] == ["spf", "own", "own"]
     assert [record["was"] for record in made] == [["include:_spf-sendyard.acme.example"], [], []]
     assert {record["subject"] for record in made} == {"acme.example"}
+
+
+RETURNS = "bounces.acme.example"
+
+
+def returning(addresses: list[str], return_name: str = RETURNS, fqdn: str = HOST[0]) -> list[records.Record]:
+    """The records of a domain with a return path."""
+    said = {"return_name": return_name, "fqdn": fqdn, "credential": "theirs"}
+    return records.domain_records("acme.example", "mx1-1", "AAAA", addresses, **said)
+
+
+def test_a_return_path_leads_to_the_server_which_alone_sends_by_its_name() -> None:
+    made = returning(ADDRESSES)
+    assert made[:3] == records.domain_records("acme.example", "mx1-1", "AAAA", ADDRESSES, credential="theirs")
+    assert table(made[3:]) == {
+        (RETURNS, "MX"): ["10 mx1.yard.example."],
+        (RETURNS, "TXT"): ["ip4:10.9.1.1", "ip6:fd00:9::1", "-all"],
+    }
+    assert [(record["mode"], record["subject"], record["credential"]) for record in made[3:]] == [
+        ("member", "acme.example", "theirs"),
+        ("spf", "acme.example", "theirs"),
+    ]
+    assert all(model.parse_record(record).says_something for record in made)
+
+
+def test_servers_share_a_return_path_and_a_first_record_of_it_refuses_others() -> None:
+    others = returning(["10.9.1.2"], fqdn="mx2.yard.example")
+    wants, refused = planner.combine(map(model.parse_record, [*returning(["10.9.1.1"])[3:], *others[3:]]))
+    made = planner.plan(wants, planner.Found(dict.fromkeys(wants)))
+    texts = {
+        dns.rdatatype.to_text(one.key.type): [v.text for v in one.after.values] for one in made.changes if one.after
+    }
+    assert (refused, made.faults) == ([], {})
+    assert texts == {
+        "MX": ["10 mx1.yard.example.", "10 mx2.yard.example."],
+        "TXT": ["v=spf1 ip4:10.9.1.1 ip4:10.9.1.2 -all"],
+    }
+
+
+def test_a_return_path_that_is_given_up_goes_and_the_other_servers_part_stays() -> None:
+    earlier = records.return_path_records(RETURNS, HOST[0], ["10.9.1.1", "10.9.1.3"], subject="a", credential="theirs")
+    made = records.remembering(returning(["10.9.1.1"], return_name=""), earlier)
+    gone = [model.parse_record(record) for record in made if not record["values"]]
+    assert {(str(want.key.name), want.absent) for want in gone} == {(f"{RETURNS}.", True)}
+
+    def left(mx: list[str], spf: str) -> list[list[str]]:
+        there = {}
+        for want, texts in zip(gone, (mx, [spf]), strict=True):
+            values = tuple(model.parse_value(want.key.type, text) for text in texts)
+            there[want.key] = model.RRset(want.key, 3600, values)
+        after = planner.plan({want.key: want for want in gone}, planner.Found(there))
+        assert not after.faults
+        return [[value.text for value in one.after.values] if one.after else [] for one in after.changes]
+
+    assert left(["10 mx1.yard.example."], "v=spf1 ip4:10.9.1.1 ip4:10.9.1.3 -all") == [[], []]
+    assert left(
+        ["10 mx1.yard.example.", "10 mx2.yard.example."], "v=spf1 ip4:10.9.1.1 ip4:10.9.1.2 ip4:10.9.1.3 -all"
+    ) == [["10 mx2.yard.example."], ["v=spf1 ip4:10.9.1.2 -all"]]
+
+
+def test_an_address_that_is_given_up_leaves_the_return_path_too() -> None:
+    made = records.remembering(returning(["10.9.1.1"]), returning(["10.9.1.1", "10.9.1.2"]))
+    (spf,) = [record for record in made if (record["name"], record["type"]) == (RETURNS, "TXT")]
+    assert spf["was"] == ["ip4:10.9.1.2"]
 
 
 def test_a_key_that_is_not_known_is_not_revoked() -> None:

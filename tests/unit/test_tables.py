@@ -28,6 +28,10 @@ def table(*served: Domain, host: Host = HOST, kept: tuple[str, ...] = (), publis
         (table(ACME, GLOBEX), table(ACME, replace(GLOBEX, dns="theirs")), {"globex.example"}),
         (table(ACME, GLOBEX), table(ACME, replace(GLOBEX, dmarc_policy="reject")), {"globex.example"}),
         (table(ACME, GLOBEX), table(ACME, replace(GLOBEX, spf_style="include")), {"globex.example"}),
+        (table(ACME, GLOBEX), table(ACME, replace(GLOBEX, return_path="bounces")), {"globex.example"}),
+        (table(ACME, replace(GLOBEX, return_path="bounces")), table(ACME, GLOBEX), {"globex.example"}),
+        (table(replace(ACME, return_path="")), table(ACME), set()),
+        (table(replace(ACME, return_path="b")), table(replace(ACME, return_path="bounces")), {"acme.example"}),
         (table(ACME), table(replace(ACME, logins=(Login("app@acme.example", "{SSHA512}x"),))), set()),
         (table(ACME, kept=("globex.example",)), table(ACME, GLOBEX), {"globex.example"}),
         (table(ACME), table(ACME, host=replace(HOST, selector="mx1-2")), {"acme.example", HOST.fqdn}),
@@ -38,6 +42,27 @@ def test_the_domains_with_new_records_are_those_whose_records_or_way_of_publishi
     before: bytes, after: bytes, new: set[str]
 ) -> None:
     assert domains.with_new_records(domains.unpacked(after), domains.unpacked(before)) == new
+
+
+def test_an_inventory_without_return_paths_has_the_table_that_it_had_before_there_were_any() -> None:
+    assert domains.record_settings(HOST, ACME, "none", "", "merge").startswith("398a854f51d8c80f")
+    assert "return_path" not in domains.unpacked(table(ACME))["domains"]["acme.example"]
+
+
+@pytest.mark.parametrize(
+    ("of_file", "default", "name"),
+    [
+        (None, "", ""),
+        (None, "bounces", "bounces.acme.example"),
+        ("b.mail", "bounces", "b.mail.acme.example"),
+        ("", "bounces", ""),
+    ],
+)
+def test_a_domains_own_return_path_counts_before_the_owners(of_file: str | None, default: str, name: str) -> None:
+    made = domains.compile_table(HOST, [replace(ACME, return_path=of_file)], return_path=default)
+    said = domains.unpacked(made)["domains"]
+    assert said["acme.example"].get("return_path", "") == name
+    assert "return_path" not in said[HOST.fqdn]
 
 
 def test_a_table_is_remembered_for_its_host_and_for_what_the_host_says_it_has(

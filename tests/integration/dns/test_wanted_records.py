@@ -24,13 +24,13 @@ senders:
     mx1: {sendyard_fqdn: mx1.yard.example, sendyard_addresses: [{public: 198.51.100.1}]}
     mx2: {sendyard_fqdn: mx2.yard.example, sendyard_addresses: [{public: "{{ address_of_mx2 }}"}]}
 """
-DOMAIN = "domain: {domain}\nservers: [{servers}]\ndns: lab\nlogins: []\n"
+DOMAIN = "domain: {domain}\nservers: [{servers}]\ndns: lab\nreturn_path: {return_path}\nlogins: []\n"
 EARLIER = [["198.51.100.2"], ["198.51.100.3", "198.51.100.1"]]  # of mx1: 2 was seen, 3 perhaps written
 PLAY = """
 - hosts: senders
   gather_facts: false
   vars:
-    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER}
+    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER, return_paths: [old.own.example]}
   tasks:
     - ansible.builtin.import_role: {name: sendyard.mail.settings}
     - sendyard.mail.wanted_records:
@@ -47,8 +47,8 @@ def wanted_by_mx1(directory: Path, *words: str) -> tuple[list[dict[str, Any]], s
     """The records of a run that is limited to mx1, and what ansible-playbook said."""
     (directory / "inventory/domains").mkdir(parents=True)
     (directory / "inventory/hosts.yml").write_text(INVENTORY)
-    for domain, servers in (("shared.example", "mx1, mx2"), ("own.example", "mx1")):
-        text = DOMAIN.format(domain=domain, servers=servers)
+    for domain, servers, return_path in (("shared.example", "mx1, mx2", '""'), ("own.example", "mx1", "new")):
+        text = DOMAIN.format(domain=domain, servers=servers, return_path=return_path)
         (directory / f"inventory/domains/{domain}.yml").write_text(text)
     found = directory / "records.json"
     (directory / "play.yml").write_text(PLAY.replace("DEST", str(found)))

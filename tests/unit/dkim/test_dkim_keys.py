@@ -146,6 +146,31 @@ def test_addresses_of_a_run_that_was_not_confirmed_are_remembered(where: Directo
     assert len(make_at("198.51.100.4").pending[OWN]["earlier"]) == 2
 
 
+def test_return_paths_are_remembered_until_the_records_without_them_were_seen(where: Directories) -> None:
+    def make_with(name: str) -> Outcome:
+        said = table(settings=name)
+        if name:
+            said["domains"][OWN]["return_path"] = name
+        outcome = dkim_keys.make(said, "s1", where, dry=False)
+        seen.update({name: (said, outcome)})
+        return outcome
+
+    def confirm(name: str) -> None:
+        said, outcome = seen[name]
+        found = [{"domain": OWN, "digest": outcome.pending[OWN]["digest"]}]
+        dkim_keys.publish(said, "s1", found, where, dry=False)
+
+    seen: dict[str, tuple[dict[str, Any], Outcome]] = {}
+    assert make_with("a.acme.example").pending[OWN]["return_paths"] == []
+    confirm("a.acme.example")
+    assert make_with("a.acme.example").pending == {}
+    assert make_with("b.acme.example").pending[OWN]["return_paths"] == ["a.acme.example"]
+    # That run ended before its records were seen.
+    assert make_with("").pending[OWN]["return_paths"] == ["a.acme.example", "b.acme.example"]
+    confirm("")
+    assert make_with("c.acme.example").pending[OWN]["return_paths"] == []
+
+
 def test_check_mode_remembers_no_addresses(where: Directories) -> None:
     publish(where, make(where))
     before = snapshot(where)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import render
 import yaml
+from ansible_collections.sendyard.mail.plugins.module_utils import domain_logins
 from ansible_collections.sendyard.mail.plugins.module_utils.host import postfix_inspect
 from ansible_collections.sendyard.mail.plugins.module_utils.host.smtp_probe import listener
 
@@ -45,7 +46,10 @@ SCENARIOS = {
         "postfix_notify_classes": ["resource", "software"],
     },
 }
-TABLES = ("etc/postfix/sender_login", "var/lib/sendyard/postfix/unanswered")  # that others write
+TABLES = (  # that others write
+    *(f"etc/postfix/{name}" for name in ("sender_login", "return_paths", "return_mailboxes")),
+    "var/lib/sendyard/postfix/unanswered",
+)
 
 
 def rendered(version: str, **variables: object) -> dict[str, render.RenderedFile]:
@@ -194,7 +198,7 @@ def test_debian_13_hides_the_client_on_every_submission_port() -> None:
                 "smtp_bind_address": V4,
                 "authorized_submit_users": "",
                 "notify_classes": "resource, software",
-                "virtual_mailbox_domains": f"{FQDN}, b.yard.example",
+                "virtual_mailbox_domains": f"{FQDN}, b.yard.example, lmdb:/etc/postfix/return_paths",
             },
         ),
     ],
@@ -270,6 +274,39 @@ def test_bounces_come_from_the_form_that_the_gate_takes(directory: Path) -> None
 )
 def test_mailboxes(maps: Path, address: str, mailbox: str) -> None:
     assert looked_up(maps / "mailboxes.pcre", address) == mailbox
+
+
+@pytest.mark.parametrize("local", ["postmaster", "abuse", "b+7=someone=rx.example"])
+def test_what_returns_to_a_domain_lies_where_the_bounces_of_the_host_do(
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: str
+) -> None:
+    """The one table is the role's, the other the module's that writes the logins; Postfix looks for @domain last."""
+    monkeypatch.setattr(domain_logins.files, "owner_id", lambda _: os.geteuid())
+    monkeypatch.setattr(domain_logins.files, "group_id", lambda _: os.getegid())
+    places = domain_logins.Places(
+        *(tmp_path / name for name in ("owners", "logins", "sender_login", "return_paths", "return_mailboxes")),
+        state=tmp_path / "state",
+    )
+    said = {"logins": ["app@acme.example"], "return_path": "bounces.acme.example"}
+    table = {"kept": [], "domains": {"acme.example": said}, "logins": {"app@acme.example": "{SSHA512}AAAA"}}
+    domain_logins.apply(table, places, dry=False)
+
+    def found(path: Path, *keys: str) -> str:
+        for key in keys:
+            argv = ["postmap", "-q", key, f"lmdb:{path}"]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+            assert not done.stderr, done.stderr
+            if done.stdout:
+                return done.stdout.strip()
+        return ""
+
+    domain = "Bounces.acme.example"
+    stored = found(places.return_mailboxes, f"{local}@{domain}", f"@{domain}")
+    assert stored == looked_up(maps / "mailboxes.pcre", f"{local}@bounces.{FQDN}") != ""
+    assert found(places.return_paths, domain) != ""
+    assert found(places.return_paths, "acme.example", "x.bounces.acme.example", "@bounces.acme.example") == ""
+    assert found(places.return_mailboxes, "bounces.acme.example", "@acme.example") == ""
+    assert found(places.senders, "@bounces.acme.example") == "app@acme.example"
 
 
 @pytest.mark.parametrize(
