@@ -42,7 +42,11 @@ def filled(sender: Sender, word: str, family: int = 4) -> list[Form]:
     """The forms, with `word` as the victim."""
     prefix = "" if family == 4 else "IPv6:"
     ours, theirs = (f"[{prefix}{lab_api.address(host, family=family)}]" for host in (sender.name, "rx"))
-    values = {"user": word, "domain": "sink.rx.example", "theirs": theirs, "fqdn": sender.fqdn, "address": ours}
+    returns = "bounces.news.globex.example"
+    values = {
+        "user": word, "domain": "sink.rx.example", "theirs": theirs, "fqdn": sender.fqdn, "address": ours,
+        "returns": returns,
+    }  # fmt: skip
     return [Form(form.sender.format(**values), form.recipient.format(**values)) for form in FORMS]
 
 

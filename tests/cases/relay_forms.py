@@ -3,7 +3,8 @@
 """The ways in which strangers have talked servers into relaying: envelope forms that must be refused wherever nobody
 logged in.
 
-{user}, {domain} and {theirs} (an address literal) are the victim's, {fqdn} and {address} (a literal) the server's own.
+{user}, {domain} and {theirs} (an address literal) are the victim's, {fqdn} and {address} (a literal) the server's own,
+{returns} is the return path of a domain that it serves.
 """
 
 from __future__ import annotations
@@ -46,10 +47,13 @@ FORMS = (
     Form(OUTSIDE, '"{user}@{domain}"@{fqdn}'),
     Form(OUTSIDE, '"{user}@{domain}"@{address}'),
     Form(OUTSIDE, '"{user}%{domain}"@{fqdn}'),
+    Form(OUTSIDE, '"{user}@{domain}"@{returns}'),
     # --- two at signs, source routes
     Form(OUTSIDE, "{user}@{domain}@{fqdn}"),
     Form(OUTSIDE, "{user}@{domain}@{address}"),
+    Form(OUTSIDE, "{user}@{domain}@{returns}"),
     Form(OUTSIDE, "@{fqdn}:{user}@{domain}"),
+    Form(OUTSIDE, "@{returns}:{user}@{domain}"),
     Form(OUTSIDE, "@{address}:{user}@{domain}"),
     Form("", "@{fqdn},@{domain}:{user}@{domain}"),
     # --- bang paths

@@ -30,11 +30,13 @@ PLAY = """
 - hosts: senders
   gather_facts: false
   vars:
-    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER, return_paths: [old.own.example]}
+    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER, return_paths: []}
+    returning: {return_paths: [old.own.example, new.own.example]}
   tasks:
     - ansible.builtin.import_role: {name: sendyard.mail.settings}
     - sendyard.mail.wanted_records:
-        pending: {mx1.yard.example: "{{ key }}", shared.example: "{{ key }}", own.example: "{{ key }}"}
+        pending:
+          {mx1.yard.example: "{{ key }}", shared.example: "{{ key }}", own.example: "{{ key | combine(returning) }}"}
       register: wanted
     - ansible.builtin.copy: {content: "{{ lookup('file', wanted.file) }}", dest: DEST, mode: "0600"}
       delegate_to: localhost
@@ -69,6 +71,8 @@ def test_an_address_that_moved_to_another_server_stays_in_the_spf_that_they_shar
     records, said = wanted_by_mx1(tmp_path, "-e", "address_of_mx2=198.51.100.2")
     was = {record["name"]: record["was"] for record in records if record["mode"] == "spf"}
     assert was == {
+        "new.own.example": ["ip4:198.51.100.2", "ip4:198.51.100.3"],
+        "old.own.example": ["ip4:198.51.100.1", "ip4:198.51.100.2", "ip4:198.51.100.3", "-all"],
         "shared.example": ["include:_spf-sendyard.shared.example", "ip4:198.51.100.3"],
         "own.example": [  # mx2 does not send for it
             "include:_spf-sendyard.own.example",
@@ -77,6 +81,12 @@ def test_an_address_that_moved_to_another_server_stays_in_the_spf_that_they_shar
         ],
     }, said
     own = next(record for record in records if record["name"] == "mx1.yard.example" and record["type"] == "A")
+    exchangers = {record["name"]: (record["values"], record["was"]) for record in records if record["mode"] == "member"}
+    exchangers.pop("mx1.yard.example", None)  # CAA
+    assert exchangers == {
+        "new.own.example": (["10 mx1.yard.example."], []),
+        "old.own.example": ([], ["10 mx1.yard.example."]),
+    }
     assert (own["values"], sorted(own["was"])) == (["198.51.100.1"], ["198.51.100.2", "198.51.100.3"])
 
 
