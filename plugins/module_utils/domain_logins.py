@@ -30,6 +30,8 @@ from .host.state import STATE_DIRECTORY, read_state, write_state
 # "return_paths": {domain: name}, "total"}
 STATE = "logins"
 SECONDS_TO_COMPILE = 120
+# Where mail to an address of a return path is stored, by how the address begins: below Postfix's virtual_mailbox_base.
+MAILBOXES = (("postmaster@", "sendyard/postmaster/"), ("abuse@", "sendyard/abuse/"), ("@", "sendyard/bounces/"))
 
 # What a hash is made of, so that it cannot end its line or its field.
 _HASH = re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9+/=$.,]+")
@@ -46,11 +48,18 @@ class Places:
     owners: Path = Path("/etc/sendyard/owners")
     passwords: Path = Path("/etc/dovecot/sendyard-logins")
     senders: Path = Path("/etc/postfix/sender_login")
-    return_paths: Path = Path("/etc/postfix/return_paths")
-    return_mailboxes: Path = Path("/etc/postfix/return_mailboxes")
-    mailboxes: str = "sendyard"  # below Postfix's virtual_mailbox_base
     state: Path = STATE_DIRECTORY
     reader: str = "dovecot"  # the group that may read the password hashes
+
+    @property
+    def return_paths(self) -> Path:
+        """Postfix's map of the return paths, beside that of the senders."""
+        return self.senders.with_name("return_paths")
+
+    @property
+    def return_mailboxes(self) -> Path:
+        """Postfix's map of where their mail is stored."""
+        return self.senders.with_name("return_mailboxes")
 
     @property
     def maps(self) -> tuple[Path, ...]:
@@ -192,11 +201,10 @@ def _write_maps(after: Mapping[str, list[str]], return_paths: Mapping[str, str],
     """
     owned = {**after, **{path: after[name] for name, path in return_paths.items() if name in after}}
     names = sorted(return_paths.values())
-    mailboxes = (("postmaster@", "postmaster"), ("abuse@", "abuse"), ("@", "bounces"))
     lines = {
         places.senders: [f"@{name}\t{', '.join(logins)}" for name, logins in sorted(owned.items())],
         places.return_paths: [f"{name}\tbounces" for name in names],
-        places.return_mailboxes: [f"{at}{name}\t{places.mailboxes}/{box}/" for name in names for at, box in mailboxes],
+        places.return_mailboxes: [f"{begin}{name}\t{box}" for name in names for begin, box in MAILBOXES],
     }
     for path, rows in lines.items():
         files.write(files.FileSpec(path, "".join(f"{row}\n" for row in rows).encode(), 0o644))

@@ -54,8 +54,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.setattr(domain_logins, "run", postmap)
     monkeypatch.setattr(domain_logins.files, "owner_id", lambda _: os.geteuid())
     monkeypatch.setattr(domain_logins.files, "group_id", lambda _: os.getegid())
-    names = ("owners", "logins", "sender_login", "return_paths", "return_mailboxes")
-    return Places(*(tmp_path / name for name in names), state=tmp_path / "state")
+    return Places(tmp_path / "owners", tmp_path / "logins", tmp_path / "sender_login", tmp_path / "state")
 
 
 def apply(places: Places, said: Mapping[str, Any], *, dry: bool = False) -> Outcome:

@@ -43,7 +43,8 @@ def domains_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(keys, "Directories", lambda: directories)
 
     def postmap(argv: list[str], **_: Any) -> Result:
-        places.compiled.touch()
+        for path in places.compiled:
+            path.touch()
         return Result(tuple(argv), 0, "", "")
 
     monkeypatch.setattr(logins, "run", postmap)

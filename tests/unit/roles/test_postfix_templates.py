@@ -283,10 +283,7 @@ def test_what_returns_to_a_domain_lies_where_the_bounces_of_the_host_do(
     """The one table is the role's, the other the module's that writes the logins; Postfix looks for @domain last."""
     monkeypatch.setattr(domain_logins.files, "owner_id", lambda _: os.geteuid())
     monkeypatch.setattr(domain_logins.files, "group_id", lambda _: os.getegid())
-    places = domain_logins.Places(
-        *(tmp_path / name for name in ("owners", "logins", "sender_login", "return_paths", "return_mailboxes")),
-        state=tmp_path / "state",
-    )
+    places = domain_logins.Places(*(tmp_path / name for name in ("owners", "logins", "sender_login", "state")))
     said = {"logins": ["app@acme.example"], "return_path": "bounces.acme.example"}
     table = {"kept": [], "domains": {"acme.example": said}, "logins": {"app@acme.example": "{SSHA512}AAAA"}}
     domain_logins.apply(table, places, dry=False)
