@@ -48,6 +48,8 @@ FORMS = (
     Form(OUTSIDE, '"{user}@{domain}"@{address}'),
     Form(OUTSIDE, '"{user}%{domain}"@{fqdn}'),
     Form(OUTSIDE, '"{user}@{domain}"@{returns}'),
+    Form(OUTSIDE, "{user}%{domain}@{returns}"),
+    Form(OUTSIDE, "{domain}!{user}@{returns}"),
     # --- two at signs, source routes
     Form(OUTSIDE, "{user}@{domain}@{fqdn}"),
     Form(OUTSIDE, "{user}@{domain}@{address}"),
