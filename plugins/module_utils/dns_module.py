@@ -21,12 +21,16 @@ class DnsModule(QuietModule):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.no_log_values.update(secrets_in(self.params["credentials"]))  # what was a text is parsed now
+        self._hide_secrets()  # what was a text is parsed now
 
     def _load_params(self) -> None:
         """Read the arguments; before they are validated, since an invalid one is a failure too."""
         super()._load_params()
+        self._hide_secrets()
+
+    def _hide_secrets(self) -> None:
         self.no_log_values.update(secrets_in(self.params.get("credentials")))
+        self.no_log_values.update(secrets_in({"inline": self.params.get("provider")}))
 
 
 def secrets_in(said: Any) -> set[str]:

@@ -33,7 +33,8 @@ options:
       - C(first), in mode C(own), what a first record says instead of C(values) where it is about the zone's apex; as
         long as it says that, it is left alone.
       - C(optional), whether it is left out where the credential has no zone for it or may not write there.
-      - C(credential), one of O(credentials); C(subject), the domain or host whose fault a failure is.
+      - C(credential), one of O(credentials), or nothing where O(provider) is meant; C(subject), the domain or host whose
+        fault a failure is.
     type: list
     elements: dict
     default: []
@@ -64,6 +65,10 @@ options:
       - All of these take C(url), where the API is elsewhere, which must be https but on this machine.
       - "C(provider): C(manual), a person changes the zone. The credential C(manual) is there without an entry. What is
         not there yet is returned in RV(manual), merged with what is, and is the subject's fault until it is there."
+    type: dict
+    default: {}
+  provider:
+    description: The way to change the zones of records that name no credential, with the keys of one of O(credentials).
     type: dict
     default: {}
   resolver:
@@ -134,6 +139,11 @@ EXAMPLES = r"""
         secret_env: SENDYARD_TSIG_SECRET
   delegate_to: localhost
   run_once: true
+
+# One record from the command line, without an entry for its provider:
+#   ansible localhost -m sendyard.mail.mail_dns -a '{
+#     "records": [{"name": "mx1.acme.example", "type": "A", "values": ["192.0.2.10"]}],
+#     "provider": {"provider": "hetzner", "secret_file": "~/.config/hetzner-token"}}'
 """
 
 RETURN = r"""
@@ -200,6 +210,7 @@ SPEC = {
     "records": {"type": "list", "elements": "dict", "default": []},
     "records_files": {"type": "list", "elements": "path", "default": []},
     "credentials": {"type": "dict", "default": {}, "no_log": False},
+    "provider": {"type": "dict", "default": {}, "no_log": False},
     "resolver": {"type": "list", "elements": "str", "default": []},
     "name_servers": {"type": "dict", "default": {}},
     "deadline": {"type": "int", "default": 60},
@@ -208,6 +219,7 @@ SPEC = {
     "state": {"type": "str", "choices": ["present", "absent", "checked", "seen"], "default": "present"},
 }
 SUBJECTS_IN_MESSAGE = 20
+INLINE = "provider (inline)"  # what messages call the credential that is given by the option provider
 
 
 def main() -> None:
@@ -244,12 +256,15 @@ def run(module: AnsibleModule) -> None:
         publish.watch(said, settings, verify.Directory(params["resolver"], override), outcome)
         finish(module, records, outcome)
 
+    known = {**NEED_NO_ENTRY, **params["credentials"]}
+    if params["provider"]:
+        known[INLINE] = params["provider"]
+    wants = with_credential(wants, outcome, inline=bool(params["provider"]))
     names = list(dict.fromkeys(want.credential for want in wants))
-    params["credentials"] = {**NEED_NO_ENTRY, **params["credentials"]}
-    secrets = credentials.secrets(names, params["credentials"], os.environ)
+    secrets = credentials.secrets(names, known, os.environ)
     module.no_log_values.update(secret for secret in secrets.values() if isinstance(secret, str) and secret)
     directory = verify.Directory(params["resolver"], override)
-    backends = open_backends(params, secrets, directory, wants, outcome)
+    backends = open_backends(known, secrets, directory, wants, outcome)
     wants = [want for want in wants if want.credential in backends]
     try:
         if params["state"] == "checked":
@@ -306,8 +321,20 @@ def subject_of(record: Mapping[str, Any]) -> str:
     return str(record.get("subject") or str(record.get("name") or "?").removesuffix(".").lower())
 
 
+def with_credential(wants: Sequence[model.Want], outcome: publish.Outcome, *, inline: bool) -> list[model.Want]:
+    """Return `wants` with the option provider for those that name no credential; without it, that is their fault."""
+    found: list[model.Want] = []
+    for want in wants:
+        if not want.credential and not inline:
+            error = f"{want.key}: the record names no credential (one of credentials), and there is no provider."
+            outcome.blame(want.subjects, model.RecordError(f"{error} Give one of them."))
+            continue
+        found.append(want if want.credential else replace(want, credential=INLINE))
+    return found
+
+
 def open_backends(
-    params: Mapping[str, Any],
+    known: Mapping[str, Any],
     secrets: Mapping[str, str | model.DnsError],
     directory: verify.Directory,
     wants: Sequence[model.Want],
@@ -317,7 +344,7 @@ def open_backends(
     backends: dict[str, Backend] = {}
     for name in dict.fromkeys(want.credential for want in wants):
         try:
-            backends[name] = credentials.backend(name, params["credentials"], secrets, directory)
+            backends[name] = credentials.backend(name, known, secrets, directory)
         except model.DnsError as error:
             outcome.blame((subject for want in wants if want.credential == name for subject in want.subjects), error)
     return backends

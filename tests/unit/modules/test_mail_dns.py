@@ -194,6 +194,38 @@ def test_the_secret_is_read_and_never_shown(
     assert SECRET not in said["text"]
 
 
+@pytest.mark.parametrize("place", ["secret", "secret_file", "secret_env"])
+def test_a_record_that_names_no_credential_goes_by_the_provider_that_is_given_inline(
+    run: Run, server: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    provider = {**server.credential(), **secret_in(place, tmp_path, monkeypatch)}
+    if place != "secret":
+        del provider["secret"]
+    label = f"inline-{place.replace('_', '-')}"
+    wanted = record(label, "10.9.1.1")
+    del wanted["credential"]
+    said = run(records=[wanted], credentials={}, provider=provider)
+    assert said["subjects"] == {f"{label}.acme.example": {"ok": True}}
+    assert server.values(f"{label}.acme.example.", "A") == ["10.9.1.1"]
+    assert said["invocation"]["module_args"]["provider"]["key_name"] == "sendyard."
+    assert SECRET not in said["text"]
+
+
+def test_inline_and_named_go_side_by_side_and_one_of_them_is_needed(run: Run, server: NameServer) -> None:
+    named, inline = record("named", "10.9.1.1", subject="named"), record("inline", "10.9.1.1", subject="inline")
+    del inline["credential"]
+    said = run(records=[named, inline])
+    assert said["subjects"]["named"] == {"ok": True}
+    assert said["subjects"]["inline"]["error"] == (
+        "inline.acme.example. A: the record names no credential (one of credentials), and there is no provider. Give "
+        "one of them."
+    )
+    said = run(records=[named, inline], provider=server.credential(secret="d3JvbmcgYnV0IGxvbmcgZW5vdWdo"))
+    assert said["subjects"]["named"] == {"ok": True}
+    assert 'credential "provider (inline)"' in said["subjects"]["inline"]["error"]
+    assert "d3Jvbmcg" not in said["text"]
+
+
 UNUSED = "dW51c2VkLCBhbmQgbm9ib2R5IGFza2VkIGZvciBpdA=="
 
 
@@ -223,6 +255,10 @@ def test_a_secret_that_the_records_do_not_need_is_not_shown(
         {"credentials": [{"provider": "rfc2136", "secret": SECRET}]},
         {"credentials": f"{{provider: rfc2136, secret: {SECRET}}}"},
         {"credentials": json.dumps({"lab": {"secret": SECRET}}), "records_files": ["/no/such/file"]},
+        {"credentials": {}, "provider": {"provider": "rfc2136", "secret": SECRET}, "state": "presnt"},
+        {"credentials": {}, "provider": [{"provider": "rfc2136", "secret": SECRET}]},
+        {"credentials": {}, "provider": f"{{provider: rfc2136, secret: {SECRET}}}"},
+        {"credentials": {}, "provider": f"provider=rfc2136 secret={SECRET}", "records_files": ["/no/such/file"]},
     ],
     ids=str,
 )
