@@ -19,7 +19,11 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """Adds `clock_off`, in seconds, to what the module found."""
+    """Adds `clock_off`, in seconds, to what the module found.
+
+    Addresses that must wait come with the seconds left, by the host's clock; here it becomes `expires`, by a clock of
+    this machine that nobody sets (`time.monotonic()`), since it holds for this run alone.
+    """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -40,7 +44,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if "epoch" in result:
             epoch = result.pop("epoch")
             off = epoch - before if epoch < before else max(0.0, epoch - after)
-            result["ansible_facts"]["sendyard"]["clock_off"] = off
+            found = result["ansible_facts"]["sendyard"]
+            found["clock_off"] = off
+            for one in found["sending"]["unused"].values():
+                one["expires"] = time.monotonic() + one.pop("seconds")
         return result
 
 

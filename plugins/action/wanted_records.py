@@ -107,7 +107,7 @@ def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapp
         )
 
     earlier = [record for addresses in key["earlier"] for record in having(addresses)]
-    wanted = records.remembering(having(owner.public_addresses(said)), earlier)
+    wanted = _attempted(records.remembering(having(owner.public_addresses(said)), earlier), key)
     # What the provider of the addresses sets, nobody is told to enter by hand.
     return [record for record in wanted if record["type"] != "PTR" or not said["ptr_credential"]]
 
@@ -149,7 +149,12 @@ def _domain_records(
                 return_name, said["fqdn"], [*now, *given_up], subject=domain.name, credential=domain.dns
             )
         ]
-        yield from records.remembering(having(now), [*having(given_up), *returns])
+        yield from _attempted(records.remembering(having(now), [*having(given_up), *returns]), key)
+
+
+def _attempted(wanted: list[Any], key: Mapping[str, Any]) -> list[Any]:
+    """Return `wanted`, marked where a run that was not confirmed may have written it just now."""
+    return [{**record, "attempted": True} for record in wanted] if key.get("attempted") else wanted
 
 
 def _write(wanted: list[Any]) -> str:

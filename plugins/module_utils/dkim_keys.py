@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -28,9 +29,11 @@ from .host.state import STATE_DIRECTORY, read_state, write_state
 
 # {"selector", "public": {domain: base64}, "published": {domain: digest}, "addresses": {domain: [those then published]},
 # "attempted": {domain: [[those of a run that may have written them since, and was not confirmed], …]},
-# "return_paths": {domain: [each that its records may name]}}
+# "return_paths": {domain: [each that its records may name]},
+# "unused": {address: {"until": when resolvers have forgotten what stood before, by this host's clock, in seconds since
+# 1970, "seconds": that were left when it was said, "record": which they may have}}}
 STATE = "dkim"
-_TABLES = ("public", "published", "addresses", "attempted", "return_paths")
+TABLES = ("public", "published", "addresses", "attempted", "return_paths", "unused")
 BITS = 2048  # RFC 8301 section 3.2: signers should use at least 2048; larger ones do not fit everywhere in DNS
 SECONDS_TO_MAKE = 60
 MODE = 0o600
@@ -57,7 +60,8 @@ class Outcome:
 
     `pending` maps each domain that does not sign yet, or whose records are not known to be published, to its selector,
     public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, the lists of addresses
-    that its records had `earlier`, or may have had, and the `return_paths` that they named.
+    that its records had `earlier`, or may have had, the `return_paths` that they named, and whether a run that was not
+    confirmed `attempted` those of now.
     """
 
     made: tuple[str, ...]
@@ -124,6 +128,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
         selector,
         state,
         signing.difference(gone),
+        addresses=table["host"]["addresses"],
         made=missing,
         retired=gone,
         repaired=sorted({path.stem for path in loose}),
@@ -137,9 +142,19 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
 
 
 def publish(
-    table: Mapping[str, Any], selector: str, seen: Iterable[Mapping[str, str]], where: Directories, *, dry: bool
+    table: Mapping[str, Any],
+    selector: str,
+    seen: Iterable[Mapping[str, str]],
+    where: Directories,
+    *,
+    dry: bool,
+    unused: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Outcome:
     """Let the keys sign whose records were `seen`: mappings of domain and the digest that `make` told.
+
+    Args:
+        unused: addresses of the host that nothing may be sent from for some `seconds`, each with the `record` of which
+            resolvers may have what stood before until then. What an earlier run said of them holds where it is longer.
 
     Raises:
         KeyFault: what was seen is not what this host has now; another run made a new key meanwhile.
@@ -163,13 +178,30 @@ def publish(
         state.return_paths.pop(name, None)
         if return_path := _return_path(table, name):
             state.return_paths[name] = [return_path]
+    state.keep_unused(unused or {}, table["host"]["addresses"], time.time())
     if not dry:
         for name in moved:
             (where.pending / f"{name}.pem").replace(where.signing / f"{name}.pem")
         if moved:
             files.sync_directory(where.signing)
         state.write(where)
-    return _outcome(wanted, selector, state, signing | set(moved), moved=moved)
+    return _outcome(wanted, selector, state, signing | set(moved), addresses=table["host"]["addresses"], moved=moved)
+
+
+def sending(fqdn: str, where: Directories) -> dict[str, Any]:
+    """Return from which addresses a host may send, as far as it remembers: it reads and changes nothing.
+
+    Keys of the result: `confirmed`, the addresses that the host's own records were last seen with; `unused`, those that
+    nothing may be sent from yet: {address: {"seconds": left, "record": …}}.
+
+    Raises:
+        StateError: the state cannot be read.
+    """
+    state = _State.read(where)
+    return {
+        "confirmed": state.addresses.get(fqdn, []),
+        "unused": state.still_unused(time.time()),
+    }
 
 
 @dataclass
@@ -180,11 +212,12 @@ class _State:
     addresses: dict[str, list[str]]
     attempted: dict[str, list[list[str]]]
     return_paths: dict[str, list[str]]
+    unused: dict[str, dict[str, Any]]
 
     @classmethod
     def read(cls, where: Directories) -> _State:
         said = read_state(STATE, where.state)
-        tables = (dict(said.get(name, {})) for name in _TABLES)
+        tables = (dict(said.get(name, {})) for name in TABLES)
         return cls(said.get("selector", ""), *tables)
 
     def attempt(self, name: str, digest: str, addresses: Sequence[str], return_path: str) -> None:
@@ -204,6 +237,25 @@ class _State:
         seen = [self.addresses[name]] if name in self.addresses else []
         return [*seen, *self.attempted.get(name, [])]
 
+    def still_unused(self, now: float) -> dict[str, dict[str, Any]]:
+        """Return the addresses that must wait, with the seconds that are left; a clock that was set back adds none."""
+        left = {address: min(one["until"] - now, one["seconds"]) for address, one in self.unused.items()}
+        return {
+            address: {"seconds": seconds, "record": self.unused[address]["record"]}
+            for address, seconds in left.items()
+            if seconds > 0
+        }
+
+    def keep_unused(self, said: Mapping[str, Mapping[str, Any]], addresses: Sequence[str], now: float) -> None:
+        """Remember until when addresses of the host must wait, and forget those for which that is over."""
+        known = self.still_unused(now)
+        self.unused = {}
+        for address in addresses:
+            found = [one for one in (known.get(address), said.get(address)) if one]
+            if found:
+                longest = max(found, key=lambda one: float(one["seconds"]))
+                self.unused[address] = {**longest, "until": now + longest["seconds"]}
+
     def write(self, where: Directories) -> None:
         write_state(STATE, asdict(self), where.state)
 
@@ -214,6 +266,7 @@ def _outcome(
     state: _State,
     signing: Collection[str],
     *,
+    addresses: Sequence[str],
     made: Sequence[str] = (),
     moved: Sequence[str] = (),
     retired: Sequence[str] = (),
@@ -233,6 +286,7 @@ def _outcome(
                 "digest": digest,
                 "earlier": state.earlier(name),
                 "return_paths": list(state.return_paths.get(name, [])),
+                "attempted": list(addresses) in state.attempted.get(name, []),
             }
             for name, digest in digests.items()
             if tell_all or state.published.get(name) != digest or name not in signing

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import dkim_keys
 from .domains import TABLE
 
 # Debian's releases that we know, with what their packages speak.
@@ -41,6 +42,7 @@ def inspect(
     packages: Iterable[str],
     port25_targets: Sequence[str],
     controller_addresses: Sequence[str] = (),
+    fqdn: str = "",
 ) -> dict[str, Any]:
     """Return what the host is, holds and reaches.
 
@@ -49,11 +51,15 @@ def inspect(
         packages: Debian packages that the run will need.
         port25_targets: mail hosts whose port 25 is tried; one that answers is enough.
         controller_addresses: those that the controller would come from, as it knows them itself.
+        fqdn: the host's own name.
 
     Keys of the result: release (version id), codename, init, addresses_missing, packages_settled (all are there, and no
     installation of ours was left unfinished), occupied ({port: process}), main_cf ("absent", "ours" or "foreign"),
     port25 ("open", "blocked" or "not tried"), ssh_ports, controllers (the addresses of all controllers, see
-    `controllers`), domains_digest ("" where there is no table).
+    `controllers`), domains_digest ("" where there is no table), sending (`dkim_keys.sending`).
+
+    Raises:
+        StateError: what the host remembers cannot be read.
     """
     release = os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
     sessions = list(ssh_sessions())
@@ -74,6 +80,7 @@ def inspect(
         "ssh_ports": ssh_ports(sessions),
         "controllers": controllers([*(session[0] for session in sessions), *controller_addresses]),
         "domains_digest": hashlib.sha256(TABLE.read_bytes()).hexdigest() if TABLE.exists() else "",
+        "sending": dkim_keys.sending(fqdn, dkim_keys.Directories()),
     }
 
 

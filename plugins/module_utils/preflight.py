@@ -95,6 +95,7 @@ VALUES: Mapping[str, Rule] = {
     "admin": _MAIL,
     "publish_deadline": _NUMBER,
     "return_path": (_are_labels, 'is not of DNS labels in lower case; "bounces" stands for bounces below each domain'),
+    "cache_wait": (_is_limit, "is no number of seconds: write 0 to wait for nothing"),
     "dmarc_rua": (_matches(r"mailto:\S+"), "is no mailto: URI"),
     "acme_directory": (_matches(r"https://\S+"), "is no https:// URL"),
     "tlsa_ttl": _NUMBER,

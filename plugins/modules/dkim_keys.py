@@ -34,6 +34,12 @@ options:
     type: list
     elements: dict
     default: []
+  unused:
+    description:
+      - The host's addresses that nothing may be sent from yet, each with C(seconds) that are left, and C(record), the
+        record of which resolvers may have what stood before until then. With O(state=published), the host remembers it.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Says what would be made, moved or retired.
@@ -54,7 +60,7 @@ pending:
   description:
     - By domain, selector, public_key and digest of keys whose records may not be published.
     - C(earlier) is the lists of addresses that those records had or, written by a run that was not confirmed, may have;
-      C(return_paths) the return paths that they may name.
+      C(return_paths) the return paths that they may name; C(attempted), whether such a run may have written those of now.
   returned: success
   type: dict
 retired:
@@ -87,6 +93,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["made", "published"], "default": "made"},
             "tell_all": {"type": "bool", "default": False},
             "published": {"type": "list", "elements": "dict", "default": []},
+            "unused": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -98,7 +105,8 @@ def main() -> None:
             if module.params["state"] == "made":
                 outcome = dkim_keys.make(table, selector, where, dry=dry, tell_all=module.params["tell_all"])
             else:
-                outcome = dkim_keys.publish(table, selector, module.params["published"], where, dry=dry)
+                seen, unused = module.params["published"], module.params["unused"]
+                outcome = dkim_keys.publish(table, selector, seen, where, dry=dry, unused=unused)
             if not dry:
                 keep_table(path)
     except SendyardError as error:

@@ -28,6 +28,10 @@ options:
     type: list
     elements: str
     default: []
+  fqdn:
+    description: The host's own name, to know from which addresses it sends.
+    type: str
+    default: ""
   controller_addresses:
     description: The addresses that the controller would come from. The action plugin finds them.
     type: list
@@ -65,6 +69,7 @@ ansible_facts:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
 from ansible_collections.sendyard.mail.plugins.module_utils.inspection import RELEASES, inspect
 
 
@@ -74,14 +79,17 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "required": True},
             "packages": {"type": "list", "elements": "str", "required": True},
             "port25_targets": {"type": "list", "elements": "str", "default": []},
+            "fqdn": {"type": "str", "default": ""},
             "controller_addresses": {"type": "list", "elements": "str", "default": []},  # from the action plugin
             "faults": {"type": "list", "elements": "str", "default": []},  # for the action plugin
         },
         supports_check_mode=True,
     )
-    found = inspect(
-        **{name: module.params[name] for name in ("addresses", "packages", "port25_targets", "controller_addresses")}
-    )
+    said = ("addresses", "packages", "port25_targets", "controller_addresses", "fqdn")
+    try:
+        found = inspect(**{name: module.params[name] for name in said})
+    except SendyardError as error:
+        module.fail_json(msg=str(error), **error.facts)
     known = RELEASES.get(found["release"], {}) if found["distribution"] == "debian" else {}
     module.exit_json(changed=False, epoch=time.time(), ansible_facts={"sendyard": {**found, **known}})
 

@@ -33,8 +33,9 @@ options:
       - C(first), in mode C(own), what a first record says instead of C(values) where it is about the zone's apex; as
         long as it says that, it is left alone.
       - C(optional), whether it is left out where the credential has no zone for it or may not write there.
-      - C(credential), one of O(credentials), or nothing where O(provider) is meant; C(subject), the domain or host whose
-        fault a failure is.
+      - C(credential), one of O(credentials), or nothing where O(provider) is meant; C(subject), the domain or host
+        whose fault a failure is.
+      - C(attempted), whether an earlier run, of which nobody knows the end, may have written it (see RV(cached)).
     type: list
     elements: dict
     default: []
@@ -177,6 +178,26 @@ manual:
         old: ""
         line: acme.example. 3600 IN TXT "v=spf1 ip4:192.0.2.10 ~all"
         alias: ""
+unseen:
+  description:
+    - The names of records in mode C(manual), by subject, of which nobody can say whether they are there, since
+      their zone cannot be found or read; RV(notes) says why.
+  returned: always
+  type: dict
+  sample: {mx1: [10.2.0.192.in-addr.arpa.]}
+cached:
+  description:
+    - How long resolvers may go on answering with what stood before this run wrote, by subject, in C(seconds) from the
+      end of the module (with O(wait=false), from when every server was seen to have the new); and C(record), the name
+      and type of which that is true.
+    - "It is about what makes receivers refuse mail from an address that is new: an SPF record that lacked a mechanism
+      which came, and a name that lacked an address (the TTL of what stood there), and a PTR record (the same or, where
+      none was, the negative TTL of its zone, RFC 2308 section 5)."
+    - Where C(attempted) is said of a record and it stands already, as if this run had changed it.
+    - In check mode, what it would be. Where nothing was changed, nothing.
+  returned: always
+  type: dict
+  sample: {acme.example: {seconds: 3600, record: acme.example. TXT}}
 changes:
   description: How many record sets changed, or would.
   returned: always
@@ -266,29 +287,44 @@ def run(module: AnsibleModule) -> None:
     directory = verify.Directory(params["resolver"], override)
     backends = open_backends(known, secrets, directory, wants, outcome)
     wants = [want for want in wants if want.credential in backends]
+    unseen: dict[str, list[str]] = {}
     try:
         if params["state"] == "checked":
             publish.prove(wants, backends, directory, outcome)
         else:
             publish.publish(wants, backends, settings, directory, outcome)
-            look_at(manual, directory, outcome)
+            unseen = look_at(manual, directory, outcome)
     finally:
         for backend in backends.values():
             backend.close()
-    finish(module, records, outcome)
+    finish(module, records, outcome, unseen)
 
 
-def look_at(manual: Sequence[model.Want], directory: verify.Directory, outcome: publish.Outcome) -> None:
-    """Find out which records that somebody else must publish are not there; they are nobody's fault yet."""
+def look_at(
+    manual: Sequence[model.Want], directory: verify.Directory, outcome: publish.Outcome
+) -> dict[str, list[str]]:
+    """Find out which records that somebody else must publish are not there; they are nobody's fault yet.
+
+    Return the names, by subject, of which nobody can say whether they are there.
+    """
     seen = publish.Outcome()
     wants = [replace(want, mode="own", credential="manual") for want in manual]
     backend = credentials.backend("manual", NEED_NO_ENTRY, {"manual": ""}, directory)
-    publish.publish(wants, {"manual": backend}, publish.Settings(write=False), directory, seen)
+    # What others say of an address now is to be replaced by them, so that it is a thing to do and no obstacle.
+    publish.publish(wants, {"manual": backend}, publish.Settings(write=False, adopt=True), directory, seen)
     outcome.by_hand += seen.by_hand
     outcome.moved |= seen.moved
     for want in wants:
         for text in (text for subject in want.subjects for text in seen.faults.get(subject, ())):
             outcome.note(want, text)
+    told = {change.key for _zone, change, _subjects in seen.by_hand}
+    told |= {want.key for settled in seen.settled for want in settled.wants}
+    asked = {seen.moved.get(key.name, key.name) for key in told}
+    unseen: dict[str, list[str]] = {}
+    for want in (want for want in wants if want.says_something and want.key.name not in asked):
+        for subject in want.subjects:
+            unseen.setdefault(subject, []).append(str(want.key.name))
+    return unseen
 
 
 def read_files(paths: Sequence[str]) -> list[Any]:
@@ -350,7 +386,12 @@ def open_backends(
     return backends
 
 
-def finish(module: AnsibleModule, records: Sequence[Mapping[str, Any]], outcome: publish.Outcome) -> None:
+def finish(
+    module: AnsibleModule,
+    records: Sequence[Mapping[str, Any]],
+    outcome: publish.Outcome,
+    unseen: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Exit with what was done; fail where something was to be done and nothing could be."""
     faults = {subject: " ".join(errors) for subject, errors in outcome.faults.items()}
     subjects = {
@@ -369,6 +410,8 @@ def finish(module: AnsibleModule, records: Sequence[Mapping[str, Any]], outcome:
         "subjects": subjects,
         "notes": dict(outcome.notes),
         "manual": by_hand(outcome),
+        "unseen": unseen or {},
+        "cached": {subject: one.said() for subject, one in outcome.cached.items()},
     }
     if module._diff:
         result["diff"] = [

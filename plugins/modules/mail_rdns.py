@@ -109,6 +109,15 @@ pending:
   returned: always
   type: dict
   sample: {mx1: ["2001:db8::10"]}
+cached:
+  description:
+    - How long resolvers may go on answering with what a reverse zone said before this run changed it, by subject, in
+      C(seconds) from the end of the module; and C(record), the name and type.
+    - It is the TTL of the record set that was there or, where there was none, the negative TTL of its zone (RFC 2308
+      section 5). In check mode, what it would be. Where nothing was changed, nothing.
+  returned: always
+  type: dict
+  sample: {mx1: {seconds: 3600, record: 10.2.0.192.in-addr.arpa. PTR}}
 """
 
 import os
@@ -204,6 +213,7 @@ def finish(module: AnsibleModule, wanted: Sequence[assign.Wanted], outcome: assi
         "notes": dict(outcome.notes),
         "seen": dict(outcome.seen),
         "pending": dict(outcome.pending),
+        "cached": {subject: one.said() for subject, one in outcome.cached.items()},
     }
     if module._diff:
         result["diff"] = [

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,15 +25,23 @@ KNOWN = {"subject": "known.example", "message": "its file is broken", "left_alon
 
 
 def verdict(
-    action: Any, host: str, reports: Path, settings: Mapping[str, Any] | None = None, **args: Any
+    action: Any,
+    host: str,
+    reports: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    check: bool = False,
+    sending: Mapping[str, Any] | None = None,
+    **args: Any,
 ) -> dict[str, Any]:
-    """What an action plugin says for `host`."""
+    """What an action plugin says for `host`; `sending`: what the host was found to remember of its addresses."""
     task = Task()
+    task.check_mode = check
     task.args = args
     parts = dict.fromkeys(["connection", "play_context", "loader", "shared_loader_obj"])
     parts["connection"] = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
     plugin = action.ActionModule(task=task, templar=SimpleNamespace(template=lambda value: value), **parts)
-    facts = owner.facts(sendyard=HOST, sendyard_domain_faults=[KNOWN])
+    facts = owner.facts(sendyard={**HOST, "sending": sending or {}}, sendyard_domain_faults=[KNOWN])
     variables = {
         "inventory_hostname": host,
         "groups": {"senders": ["mx1", "mx2", "mx3"]},
@@ -106,8 +115,11 @@ PTR = {
 }
 
 
+CACHES = {"sendyard_cache_wait": 3600, "sendyard_new_addresses_at_once": False}
+
+
 @pytest.mark.parametrize(
-    ("missing", "required", "left_out", "failed"),
+    ("missing", "required", "left_out", "refused"),
     [
         ([], True, [], False),
         (["FD00:9::1"], True, ["FD00:9::1"], False),
@@ -116,19 +128,20 @@ PTR = {
     ],
 )
 def test_mail_leaves_from_addresses_that_lead_back(
-    missing: list[str], required: bool, left_out: list[str], failed: bool, tmp_path: Path
+    missing: list[str], required: bool, left_out: list[str], refused: bool, tmp_path: Path
 ) -> None:
     settings = {
         "sendyard_fqdn": "mx1.yard.example",
         "sendyard_addresses": [{"public": address} for address in PTR],
         "sendyard_require_ptr": required,
+        **CACHES,
     }
     others = {"mx2": list(PTR.values()), "mx1": [{"type": "A", "asked": "1.1.9.10.in-addr.arpa."}]}
     others["mx1"] += [PTR[address] for address in missing]
     said = verdict(sending_addresses, "mx1", tmp_path, settings, manual=others)
     assert said["ansible_facts"]["sendyard_not_sent_from"] == left_out
-    assert said.get("failed", False) == failed
-    assert bool(said.get("warnings")) == (bool(left_out) and not failed)
+    assert bool(said["refused"]) == refused
+    assert bool(said.get("warnings")) == (bool(left_out) and not refused)
     for address in left_out:
         assert address in str(said)
 
@@ -138,6 +151,7 @@ def test_an_address_whose_name_is_a_cname_counts_by_what_is_there(tmp_path: Path
         "sendyard_fqdn": "mx1.yard.example",
         "sendyard_addresses": [{"public": "10.9.1.1"}, {"public": "10.9.1.2"}],
         "sendyard_require_ptr": True,
+        **CACHES,
     }
     to_do = {"type": "PTR", "name": "1.0-63.1.9.10.in-addr.arpa.", "asked": "1.1.9.10.in-addr.arpa."}
     said = verdict(sending_addresses, "mx1", tmp_path, settings, manual={"mx1": [to_do]})
@@ -145,7 +159,7 @@ def test_an_address_whose_name_is_a_cname_counts_by_what_is_there(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("found", "left_out", "failed", "words"),
+    ("found", "left_out", "refused", "words"),
     [
         ({"seen": {"mx1": ["10.9.1.1", "fd00:9::1"]}}, [], False, ""),
         ({"seen": {"mx1": ["10.9.1.1"]}, "notes": {"mx1": ["six is late."]}}, ["FD00:9::1"], False, "six is late."),
@@ -154,20 +168,140 @@ def test_an_address_whose_name_is_a_cname_counts_by_what_is_there(tmp_path: Path
     ],
 )
 def test_what_the_provider_of_an_address_names_is_sent_from_when_it_is_seen(
-    found: dict[str, Any], left_out: list[str], failed: bool, words: str, tmp_path: Path
+    found: dict[str, Any], left_out: list[str], refused: bool, words: str, tmp_path: Path
 ) -> None:
     settings = {
         "sendyard_fqdn": "mx1.yard.example",
         "sendyard_addresses": [{"public": address} for address in PTR],
         "sendyard_require_ptr": True,
+        **CACHES,
     }
     provider = {"subjects": {"mx1": {"ok": True}}, "seen": {}, "notes": {}, **found}
     said = verdict(sending_addresses, "mx1", tmp_path, settings, manual={"mx1": list(PTR.values())}, provider=provider)
     assert said["ansible_facts"]["sendyard_not_sent_from"] == left_out
-    assert (said.get("failed", False), words in str(said)) == (failed, True)
+    assert (bool(said["refused"]), words in str(said)) == (refused, True)
     for skipped in ({"skipped": True}, {**provider, "subjects": {"mx2": BAD}}):
         without = verdict(sending_addresses, "mx1", tmp_path, settings, manual={}, provider=skipped)
         assert without["ansible_facts"]["sendyard_not_sent_from"] == []
+
+
+ONE, OTHER = "10.9.1.1", "FD00:9::1"  # as the owner writes them
+OTHERS = "fd00:9::1"
+OLD_SPF = {"seconds": 1800, "record": "mx1.yard.example. TXT"}
+
+
+def addresses_of(tmp_path: Path, *, said: dict[str, Any] | None = None, **args: Any) -> dict[str, Any]:
+    """What is said of the addresses of mx1, which was sending from ONE until now."""
+    settings = {
+        "sendyard_fqdn": "mx1.yard.example",
+        "sendyard_addresses": [{"public": ONE}, {"public": OTHER}],
+        "sendyard_require_ptr": True,
+        "sendyard_domains_directory": str(tmp_path / "domains"),
+        **CACHES,
+        **(said or {}),
+    }
+    (tmp_path / "domains").mkdir(exist_ok=True)
+    (tmp_path / "domains/acme.example.yml").write_text("domain: acme.example\nservers: [mx1]\ndns: lab\nlogins: []\n")
+    (tmp_path / "domains/globex.example.yml").write_text(
+        "domain: globex.example\nservers: [mx2]\ndns: lab\nlogins: []\n"
+    )
+    return verdict(sending_addresses, "mx1", tmp_path, settings, **{"sending": {"confirmed": [ONE]}, **args})
+
+
+def test_a_new_address_waits_until_caches_have_forgotten_what_stood_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending_addresses.time, "time", lambda: 1_000_000_000.0)
+    monkeypatch.setattr(sending_addresses, "clock", lambda moment: f"<{moment:.0f}>")
+    said = addresses_of(tmp_path, cached={"mx1": OLD_SPF})
+    assert (said["wait"], said["refused"], said["ansible_facts"]["sendyard_not_sent_from"]) == (1800, "", [])
+    assert said["unused"] == {OTHERS: OLD_SPF}
+    assert said["warnings"] == [
+        f"mx1: {OTHER}: new here, and until <1000001800> resolvers may have what stood before at mx1.yard.example. "
+        "TXT, by which receivers refuse mail from there. This run waits until then (sendyard_cache_wait), and mail "
+        "leaves from there afterwards."
+    ]
+    would = addresses_of(tmp_path, cached={"mx1": OLD_SPF}, check=True)
+    assert "This run would wait until then" in would["warnings"][0]
+
+
+def test_what_lasts_longer_than_a_run_waits_is_left_out_and_remembered(tmp_path: Path) -> None:
+    said = addresses_of(tmp_path, cached={"mx1": OLD_SPF}, said={"sendyard_cache_wait": 1799})
+    assert (said["wait"], said["refused"], said["ansible_facts"]["sendyard_not_sent_from"]) == (0, "", [OTHER])
+    assert said["unused"] == {OTHERS: OLD_SPF}
+    assert "mail leaves from the other addresses only; a run after that takes them in" in said["warnings"][0]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_host_with_no_other_address_is_told_when_to_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool
+) -> None:
+    monkeypatch.setattr(sending_addresses, "clock", lambda _: "14:05")
+    said = addresses_of(tmp_path, cached={"mx1": OLD_SPF}, said={"sendyard_cache_wait": 0}, sending={}, check=check)
+    assert (said["wait"], said["ansible_facts"]["sendyard_not_sent_from"]) == (0, [ONE, OTHER])
+    assert said["refused"].endswith(
+        "There is no other address to send from (run again after 14:05, or set sendyard_new_addresses_at_once: true)."
+    )
+    assert said.get("warnings", []) == ([said["refused"]] if check else [])
+    assert set(said["unused"]) == {ONE, OTHERS}  # so that the run after 14:05 knows
+
+
+def test_the_longest_of_the_host_and_of_the_domains_that_it_serves_counts(tmp_path: Path) -> None:
+    cached = {"mx1": {**OLD_SPF, "seconds": 60}, "acme.example": {**OLD_SPF, "seconds": 90}}
+    cached |= {"globex.example": OLD_SPF, "mx2": OLD_SPF}
+    assert addresses_of(tmp_path, cached=cached)["wait"] == 90
+    provider = {"subjects": {"mx1": {"ok": True}}, "seen": {"mx1": [ONE, OTHERS]}, "notes": {}}
+    provider["cached"] = {"mx1": {**OLD_SPF, "seconds": 100}, "mx2": OLD_SPF}
+    assert addresses_of(tmp_path, cached=cached, provider=provider)["wait"] == 100
+
+
+def test_addresses_that_were_confirmed_wait_for_nothing(tmp_path: Path) -> None:
+    known = {"confirmed": [ONE, OTHERS]}
+    said = addresses_of(tmp_path, cached={"acme.example": OLD_SPF}, sending=known)
+    assert (said["wait"], said["unused"], said.get("warnings")) == (0, {}, None)
+
+
+def test_what_the_host_remembers_holds_in_a_run_that_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending_addresses.time, "monotonic", lambda: 5000.0)
+    monkeypatch.setattr(sending_addresses.time, "time", lambda: -1.0)  # it does not count
+    for expires, wait, left_out, seconds in [
+        (5000.0 + 7200, 0, [OTHER], 7200),
+        (5000.0 + 600, 600, [], 600),
+        (4999.0, 0, [], None),
+    ]:
+        known = {"confirmed": [ONE, OTHERS], "unused": {OTHERS: {"expires": expires, "record": "x. TXT"}}}
+        said = addresses_of(tmp_path, sending=known)
+        assert (said["wait"], said["ansible_facts"]["sendyard_not_sent_from"]) == (wait, left_out)
+        assert said["unused"].get(OTHERS, {}).get("seconds") == seconds
+
+
+def test_who_wants_it_uses_new_addresses_at_once(tmp_path: Path) -> None:
+    known = {"unused": {OTHERS: {"expires": 1e12, "record": "x. TXT"}}}
+    at_once = {"sendyard_new_addresses_at_once": True}
+    said = addresses_of(tmp_path, cached={"mx1": OLD_SPF}, said=at_once, sending=known)
+    assert (said["wait"], said["unused"], said["refused"], said.get("warnings")) == (0, {}, "", None)
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "left_out"), [([ONE], [OTHER]), ([ONE, OTHERS], []), ([], [OTHER])], ids=["new", "known", "first"]
+)
+def test_only_a_new_address_is_left_out_where_nobody_can_see_its_ptr_record(
+    tmp_path: Path, confirmed: list[str], left_out: list[str]
+) -> None:
+    unseen = {"mx1": [PTR[OTHER]["asked"]], "mx2": [PTR[ONE]["asked"]]}
+    said = addresses_of(tmp_path, unseen=unseen, sending={"confirmed": confirmed})
+    assert said["ansible_facts"]["sendyard_not_sent_from"] == left_out
+    assert ("nobody can see whether the PTR record is mx1.yard.example" in str(said.get("warnings"))) == bool(left_out)
+    lax = addresses_of(tmp_path, unseen=unseen, said={"sendyard_require_ptr": False}, sending={"confirmed": confirmed})
+    assert lax["ansible_facts"]["sendyard_not_sent_from"] == []
+
+
+def test_a_moment_is_told_with_its_day_where_that_is_not_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    assert sending_addresses.clock(now) == time.strftime("%H:%M", time.localtime(now))
+    assert sending_addresses.clock(now + 86400) == time.strftime("%Y-%m-%d %H:%M", time.localtime(now + 86400))
 
 
 def test_an_address_that_is_not_the_credentials_stops_its_own_host(tmp_path: Path) -> None:

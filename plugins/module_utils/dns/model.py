@@ -25,7 +25,9 @@ with suppress(ImportError):  # the module that needs dnspython names it
 
 DEFAULT_TTL = 3600  # seconds
 MODES = ("own", "member", "spf", "manual")
-FIELDS = frozenset({"name", "type", "ttl", "values", "mode", "was", "credential", "subject", "optional", "first"})
+FIELDS = frozenset(
+    {"name", "type", "ttl", "values", "mode", "was", "credential", "subject", "optional", "first", "attempted"}
+)
 
 
 class DnsError(SendyardError):
@@ -111,6 +113,7 @@ class Want:
         first: what a first record says instead where it is about the apex of its zone; it is left alone as long as it
             says that.
         optional: where the credential has no zone for it, or may not write there, that is nobody's fault.
+        attempted: an earlier run, of which nobody knows the end, may have written it just now.
         subjects: the domains or hosts whose fault a failure is.
     """
 
@@ -124,6 +127,7 @@ class Want:
     first: tuple[Value, ...] = ()
     absent: bool = False
     optional: bool = False
+    attempted: bool = False
     credential: str = ""
     subjects: tuple[str, ...] = ()
 
@@ -274,6 +278,7 @@ def parse_record(record: Mapping[str, Any], *, absent: bool = False) -> Want:
         first=_values(name, kind, _texts(name, record, "first")),
         absent=absent,
         optional=bool(record.get("optional")),
+        attempted=bool(record.get("attempted")),
         credential=record.get("credential") or "",
         subjects=(record.get("subject") or name.to_text(omit_final_dot=True),),
         **parsed,

@@ -103,6 +103,7 @@ def combine(wants: Iterable[Want]) -> tuple[dict[Key, Want], list[tuple[Want, Dn
                 mechanisms=tuple(dict.fromkeys(other.mechanisms + want.mechanisms)),
                 was_mechanisms=tuple(dict.fromkeys(other.was_mechanisms + want.was_mechanisms)),
                 absent=other.absent and want.absent,
+                attempted=other.attempted or want.attempted,
                 subjects=tuple(dict.fromkeys(other.subjects + want.subjects)),
             )
     return combined, refused

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
-from . import fuse, planner, spf, spf_cost, verify
+from . import caches, fuse, planner, spf, spf_cost, verify
 from .backends import AuthError, Backend, Conflict, Delegated, Transient, Unsupported, Zone, ZoneNotFound
 from .model import Change, DnsError, Key, RRset, Want, parse_name, shown
 from .wire import Server
@@ -70,6 +70,7 @@ class Outcome:
         settled: what the world should see.
         moved: names of reverse zones, and the names that lead there by a CNAME.
         by_hand: what a person must change, since no credential can, and in which zone.
+        cached: what resolvers may have of what stood before, by subject, that which lasts longest.
     """
 
     def __init__(self) -> None:
@@ -79,6 +80,7 @@ class Outcome:
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.notes: dict[str, list[str]] = defaultdict(list)
         self.settled: list[Settled] = []
+        self.cached: dict[str, caches.Cached] = {}
         self._lock = threading.Lock()
 
     def blame(self, subjects: Iterable[str], error: DnsError) -> None:
@@ -102,6 +104,14 @@ class Outcome:
                 if text not in self.notes[subject]:
                     self.notes[subject].append(text)
 
+    def remain(self, want: Want, seconds: int) -> None:
+        """Add that resolvers may have what stood before at a key for so many seconds."""
+        with self._lock:
+            for subject in want.subjects:
+                known = [self.cached[subject]] if subject in self.cached else []
+                if one := caches.longest([*known, caches.Cached(seconds, str(want.key))]):
+                    self.cached[subject] = one
+
     def leave_out(self, want: Want, why: DnsError) -> None:
         """Tell the subjects of an optional want that it is not published."""
         self.note(want, f"{want.key} was left out: {why}")
@@ -111,16 +121,20 @@ class Outcome:
         with self._lock:
             self.by_hand += [(zone, change, wants[change.key].subjects) for change in changes]
 
-    def settle(self, zone: Zone, name_servers: tuple[str, ...], plan: planner.Plan, wants: Mapping[Key, Want]) -> None:
-        """Add what the last plan for a zone says: faults, notes, and what stands there as it should."""
+    def settle(
+        self, zone: Zone, name_servers: tuple[str, ...], plan: planner.Plan, wants: Mapping[Key, Want]
+    ) -> Settled:
+        """Add what the last plan for a zone says: faults, notes, and what stands as it should, which is returned."""
         self.record(plan.changes)
         for key, error in plan.faults.items():
             self.blame(wants[key].subjects if key in wants else _subjects(wants.values()), error)
         for key, note in plan.notes.items():
             self.note(wants[key], note)
+        standing = (want for key, want in wants.items() if key not in plan.faults and key not in plan.notes)
+        settled = Settled(zone, name_servers, tuple(standing))
         with self._lock:
-            standing = (want for key, want in wants.items() if key not in plan.faults and key not in plan.notes)
-            self.settled.append(Settled(zone, name_servers, tuple(standing)))
+            self.settled.append(settled)
+        return settled
 
 
 def publish(
@@ -416,7 +430,7 @@ def _bring(
         changes: Sequence[Change] = losses.repairs(found)
         if not changes:
             if not plan.changes or not settings.write:
-                outcome.settle(zone, world, plan, wants)
+                _tell_caches(outcome.settle(zone, world, plan, wants), found, directory, outcome)
                 return
             fuse.check(plan.changes, wants, adopt=settings.adopt)
             changes = _in_safe_order(plan.changes)
@@ -428,7 +442,7 @@ def _bring(
                 if not backend.caps.value_level and not backend.caps.compare_and_swap:
                     losses.wrote(batch)
             if backend.caps.keeps_what_it_takes:
-                outcome.settle(zone, world, plan, wants)
+                _tell_caches(outcome.settle(zone, world, plan, wants), found, directory, outcome)
                 return
         except (Conflict, Transient) as error:
             failure = error
@@ -438,6 +452,24 @@ def _bring(
             rounds = random.uniform(0, min(2 ** (attempt + 1), LONGEST_PAUSE))  # noqa: S311  # no secret hangs on it
             time.sleep(min(rounds * took, left))
     raise failure or _dropped(zone, plan.changes)
+
+
+def _tell_caches(settled: Settled, found: planner.Found, directory: verify.Directory, outcome: Outcome) -> None:
+    """Tell the subjects how long resolvers may have what this run, or one before it, replaced."""
+
+    @cache
+    def negative_ttl() -> int:
+        try:
+            servers = directory.servers(settled.zone.name, settled.name_servers)
+        except DnsError:  # waiting for them will tell
+            servers = ()
+        return verify.held(settled.zone.name, servers)
+
+    for want in settled.wants:
+        if want.key in outcome.changes:
+            outcome.remain(want, caches.after(outcome.changes[want.key], negative_ttl))
+        elif want.attempted:
+            outcome.remain(want, caches.attempted(want, found.rrsets.get(want.key), negative_ttl))
 
 
 def _in_safe_order(changes: Sequence[Change]) -> list[Change]:

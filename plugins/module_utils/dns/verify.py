@@ -28,6 +28,7 @@ with suppress(ImportError):  # the module that needs dnspython names it
 SERVERS_AT_A_TIME = 32
 FIRST_PAUSE = 0.1  # seconds between rounds; doubled from round to round
 LONGEST_PAUSE = 2.0
+LONGEST_NEGATIVE = 10800  # seconds that a resolver should keep at most that there is nothing (RFC 2308 section 5)
 LAST_ROUND = 1.0  # seconds that servers have to answer a round which begins just before the deadline
 
 Override = Mapping[
@@ -180,6 +181,27 @@ class Directory:
             return tuple(Server(name, address) for address in wire.addresses(name, self.resolvers))
         except DnsError as error:
             return error
+
+
+def held(zone: dns.name.Name, servers: Sequence[Server], key: Key | None = None) -> int:
+    """Return for how many seconds a resolver that asks `servers` now keeps the answer, be it that there is nothing.
+
+    The first server that answers is asked. Where something answers in its place that is not authoritative, or nobody
+    does, it is the longest that it can be.
+
+    Args:
+        key: what the resolver asks for; None: something that does not exist in `zone`.
+    """
+    soa = Key(zone, dns.rdatatype.SOA)
+    keys = [soa] if key is None else [key, soa]
+    for server in servers:
+        messages = wire.ask_udp(server, keys, time.monotonic() + LAST_ROUND * 4).messages
+        if key in messages and (there := wire.rrset_in(messages[key], key)):
+            return there.ttl
+        if soa in messages and (apex := wire.rrset_in(messages[soa], soa)):
+            minimum: int = apex.values[0].rdata.minimum  # type: ignore[attr-defined]  # of an SOA
+            return min(apex.ttl, minimum) if wire.is_authoritative(messages[soa]) else minimum
+    return LONGEST_NEGATIVE
 
 
 def delegated(

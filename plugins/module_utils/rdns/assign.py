@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..dns import verify
+from ..dns import caches, verify
 from ..dns.model import DnsError, Key, RRset, parse_name, parse_value
 from ..dns.wire import Server
 from ..records import reverse_name
@@ -71,6 +71,7 @@ class Outcome:
         faults, notes: by subject.
         seen: addresses that lead to their name, or would in check mode, by subject.
         pending: those that a provider has accepted and the world does not see, by subject.
+        cached: what resolvers may have of what the reverse zones said before, by subject, that which lasts longest.
     """
 
     changes: list[tuple[str, str | None, str]] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Outcome:
     notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     pending: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    cached: dict[str, caches.Cached] = field(default_factory=dict)
 
     def blame(self, one: Wanted, error: DnsError | str) -> None:
         """Put `error` down to the subject of `one`, once."""
@@ -88,6 +90,12 @@ class Outcome:
         """Tell the subject of `one` something that is no fault, once."""
         if str(text) not in self.notes[one.subject]:
             self.notes[one.subject].append(str(text))
+
+    def remain(self, one: Wanted, seconds: int) -> None:
+        """Add that resolvers may have what the reverse zone says now for so many seconds more."""
+        known = [self.cached[one.subject]] if one.subject in self.cached else []
+        if found := caches.longest([*known, caches.Cached(seconds, str(one.reverse))]):
+            self.cached[one.subject] = found
 
 
 def parse(said: Mapping[str, Any]) -> Wanted:
@@ -149,8 +157,10 @@ def assign(
             elsewhere[one] = found
             continue
         if not _is(found.name, one):
+            seconds_held = _held(one, directory)
             if write and not _set(one, providers[one.credential], outcome):
                 continue
+            outcome.remain(one, seconds_held)
             outcome.changes.append((one.address, found.name, one.text))
             changed = True
             if not write:
@@ -223,6 +233,17 @@ def _place(directory: verify.Directory, one: Wanted) -> Key:
     """Return where the PTR record is: at the name of the address, or where that leads (RFC 2317)."""
     target = directory.look_up(str(one.reverse.name), "CNAME")
     return Key(parse_name(target[0]), one.reverse.type) if target else one.reverse
+
+
+def _held(one: Wanted, directory: verify.Directory) -> int:
+    """Return for how many seconds a resolver that asks now keeps what the reverse zone says of an address."""
+    try:
+        key = _place(directory, one)
+        zone = directory.zone_of(key.name)
+        servers = directory.servers(zone, directory.world(zone, ())) if zone else ()
+    except DnsError:  # waiting for them will tell
+        return verify.LONGEST_NEGATIVE
+    return verify.held(zone, servers, key) if zone else 0
 
 
 def _leads_to(one: Wanted, rrset: RRset | None) -> bool:

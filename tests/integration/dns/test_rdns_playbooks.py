@@ -60,7 +60,8 @@ def play(directory: Path, fake: HetznerAddresses, wanted: list[dict[str, Any]], 
     done = subprocess.run(
         [
             Path(sys.executable).with_name("ansible-playbook"), "-i", directory / "hosts.yml", directory / "play.yml",
-            "-e", '{"__inventory": {"zones": true}, "__published": {"manual": {}}, "__keys": {"pending": {}}}',
+            "-e", '{"__inventory": {"zones": true}, "__keys": {"pending": {}}}',
+            "-e", '{"__published": {"manual": {}, "unseen": {}, "cached": {}}}',
         ],
         env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "XDG_CACHE_HOME": str(directory / "cache")},
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
@@ -75,6 +76,12 @@ def fake(start: Callable[..., HetznerAddresses]) -> HetznerAddresses:
     return start(HetznerAddresses, {})
 
 
+def after_publishing() -> list[dict[str, Any]]:
+    """Return the tasks that end publishing: they stop a host that has no address to send from."""
+    found = yaml.safe_load((ROOT / "playbooks/tasks/await_caches.yml").read_text())
+    return [{**task, "vars": {**task.get("vars", {}), "__found_by": "__sending"}} for task in found]
+
+
 PREFLIGHT = (
     "The zones to change are known",
     "The addresses whose PTR records we set are those of their credentials",
@@ -83,7 +90,7 @@ PREFLIGHT = (
 PUBLISH = (
     "Every record is computed",
     "The providers of the addresses call them by the server's name",
-    "Addresses that lead back to the server's name are sent from, and no others",
+    "Addresses that receivers take mail from are sent from, and no others",
 )
 
 
@@ -101,7 +108,7 @@ def test_preflight_names_an_address_that_is_not_the_credentials(fake: HetznerAdd
 
 def test_publishing_sends_from_no_address_that_was_not_seen(fake: HetznerAddresses, tmp_path: Path) -> None:
     fake.hold("primary_ips", "10.9.1.1")
-    said = play(tmp_path, fake, tasks("publish.yml", *PUBLISH))
+    said = play(tmp_path, fake, [*tasks("publish.yml", *PUBLISH), *after_publishing()])
     assert "mx1: 10.9.1.1: the PTR record is not mx1.yard.example" in said
     assert "mx1.yard.example does not lead to it, so that its PTR record is not set" in said
     assert "There is no other address to send from" in said
@@ -111,7 +118,7 @@ def test_publishing_sends_from_no_address_that_was_not_seen(fake: HetznerAddress
 
 def test_nobody_is_asked_where_no_host_wants_it(fake: HetznerAddresses, tmp_path: Path) -> None:
     for names in (("preflight.yml", *PREFLIGHT), ("publish.yml", *PUBLISH)):
-        wanted = tasks(*names)
+        wanted = [*tasks(*names), *(after_publishing() if names[1:] == PUBLISH else [])]
         for task in wanted:
             task.setdefault("vars", {})["sendyard_ptr_credential"] = ""
         said = play(tmp_path, fake, wanted)

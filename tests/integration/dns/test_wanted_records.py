@@ -30,7 +30,8 @@ PLAY = """
 - hosts: senders
   gather_facts: false
   vars:
-    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER, return_paths: []}
+    attempted: false
+    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER, return_paths: [], attempted: "{{ attempted | bool }}"}
     returning: {return_paths: [old.own.example, new.own.example]}
   tasks:
     - ansible.builtin.import_role: {name: sendyard.mail.settings}
@@ -109,3 +110,10 @@ def test_what_the_provider_of_the_addresses_names_is_asked_of_nobody_else(tmp_pa
     records, said = wanted_by_mx1(tmp_path / "theirs", *address, "-e", "sendyard_ptr_credential=lab")
     assert not [record for record in records if record["type"] == "PTR"]
     assert "addresses 198.51.100.1 mx1.yard.example lab mx1." in said
+
+
+@pytest.mark.parametrize("attempted", [False, True])
+def test_what_an_earlier_run_may_have_written_is_marked(tmp_path: Path, attempted: bool) -> None:
+    words = ("-e", "address_of_mx2=198.51.100.2", "-e", f"attempted={attempted}")
+    records, said = wanted_by_mx1(tmp_path, *words)
+    assert {record.get("attempted", False) for record in records} == {attempted}, said

@@ -338,3 +338,64 @@ def test_what_is_no_domain_becomes_no_file(where: Directories, name: str) -> Non
     with pytest.raises(KeyFault, match="no domain name"):
         make(where, name)
     assert not where.pending.exists()
+
+
+NEW = "2001:db8::1"
+LATER = {NEW: {"seconds": 3600, "record": "acme.example. TXT"}}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the host takes the time for: the last of these."""
+    moments = [1_000_000.0]
+    monkeypatch.setattr(dkim_keys.time, "time", lambda: moments[-1])
+    return moments
+
+
+def sees(where: Directories, outcome: Outcome, unused: Mapping[str, Any], *addresses: str) -> None:
+    """`publish` for a host of these addresses, some of them `unused`."""
+    known = table(addresses=addresses)
+    dkim_keys.publish(known, "s1", seen(outcome), where, dry=False, unused=unused)
+
+
+def test_the_host_remembers_until_when_an_address_must_wait(where: Directories, clock: list[float]) -> None:
+    assert dkim_keys.sending(OWN, where) == {"confirmed": [], "unused": {}}
+    sees(where, make(where, addresses=(ADDRESS, NEW)), LATER, ADDRESS, NEW)
+    assert dkim_keys.sending(OWN, where) == {"confirmed": [ADDRESS, NEW], "unused": LATER}
+    clock.append(clock[0] + 3000)
+    left = {NEW: {"seconds": 600, "record": "acme.example. TXT"}}
+    assert dkim_keys.sending(OWN, where)["unused"] == left
+    assert make(where, addresses=(ADDRESS, NEW)).pending == {}
+    assert dkim_keys.sending(OWN, where)["unused"] == left  # a run that changes nothing forgets nothing
+    clock.append(clock[0] - 86400)
+    assert dkim_keys.sending(OWN, where)["unused"] == LATER  # a clock that was set back adds nothing
+    clock.append(clock[0] + 3600)
+    assert dkim_keys.sending(OWN, where) == {"confirmed": [ADDRESS, NEW], "unused": {}}
+
+
+def test_of_what_two_runs_say_of_an_address_the_longer_holds(where: Directories, clock: list[float]) -> None:
+    both = (ADDRESS, NEW)
+    sees(where, make(where, addresses=both), LATER, *both)
+    shorter = {NEW: {"seconds": 60, "record": "x. PTR"}, ADDRESS: {"seconds": 60, "record": "x. PTR"}}
+    sees(where, make(where, addresses=both), shorter, *both)
+    assert dkim_keys.sending(OWN, where)["unused"] == {**shorter, **LATER}
+    longer = {NEW: {"seconds": 9999, "record": "x. PTR"}}
+    sees(where, make(where, addresses=both), longer, *both)
+    assert dkim_keys.sending(OWN, where)["unused"] == {**shorter, **longer}
+    clock.append(clock[0] + 100)
+    dkim_keys.publish(table(addresses=(ADDRESS,)), "s1", [], where, dry=False)
+    assert json.loads((where.state / "dkim.json").read_text())["unused"] == {}
+
+
+def test_a_dry_run_remembers_nothing(where: Directories, clock: list[float]) -> None:
+    made = make(where, addresses=(ADDRESS, NEW))
+    dkim_keys.publish(table(addresses=(ADDRESS, NEW)), "s1", seen(made), where, dry=True, unused=LATER)
+    assert dkim_keys.sending(OWN, where) == {"confirmed": [], "unused": {}}
+
+
+def test_what_a_run_that_was_not_confirmed_may_have_written_is_told(where: Directories) -> None:
+    publish(where, make(where))
+    assert not make(where, settings="t").pending[OWN]["attempted"]  # with the addresses that were confirmed
+    for attempted in (False, True):
+        told = make(where, settings="u", addresses=(ADDRESS, NEW)).pending[OWN]
+        assert told["attempted"] == attempted

@@ -155,6 +155,35 @@ def test_what_others_publish_is_told_while_it_is_not_there(run: Run, server: Nam
     assert (said["manual"], said["notes"]) == ({}, {})
 
 
+def test_a_name_that_a_provider_gave_an_address_is_to_be_replaced(run: Run, server: NameServer) -> None:
+    wanted = [record("2.1.9.10.in-addr.arpa", "mx1.acme.example", "PTR", mode="manual", subject="mx1")]
+    server.put(ZONE, f"2.1.9.10.in-addr.arpa.{ZONE}", 60, dns.rdata.from_text("IN", "PTR", "static.theirs.example."))
+    said = run(records=wanted)
+    ((to_do,),) = said["manual"].values()
+    assert (to_do["action"], to_do["old"], to_do["value"]) == ("replace", "static.theirs.example.", "mx1.acme.example.")
+    assert (said["subjects"], said["unseen"], said["changed"]) == ({"mx1": {"ok": True}}, {}, False)
+
+
+def test_a_record_of_others_in_a_zone_that_cannot_be_read_is_unseen(run: Run, server: NameServer) -> None:
+    here = record("3.1.9.10.in-addr.arpa", "mx1.acme.example", "PTR", mode="manual", subject="mx1")
+    nowhere = {**here, "name": "4.1.9.10.in-addr.arpa"}
+    for wanted, names in (([here], {}), ([here, nowhere], {"mx1": ["4.1.9.10.in-addr.arpa."]})):
+        said = run(records=wanted)
+        assert (said["unseen"], len(said["manual"]["mx1"])) == (names, 1)
+    assert "a zone that holds 4.1.9.10.in-addr.arpa." in " ".join(said["notes"]["mx1"])
+    dead = {"ns1.lab.example": [ADDRESS, free_port()]}
+    assert run(records=[here], name_servers=dead)["unseen"] == {"mx1": [f"{here['name']}"]}
+
+
+def test_what_resolvers_may_have_is_told_by_subject(run: Run, server: NameServer) -> None:
+    server.put(ZONE, "cached.acme.example.", 600, parse_value(dns.rdatatype.TXT, "v=spf1 include:x.example -all").rdata)
+    wanted = [record("cached", "ip4:10.9.1.1", "TXT", mode="spf", subject="acme.example")]
+    told = {"acme.example": {"seconds": 600, "record": "cached.acme.example. TXT"}}
+    assert run(records=wanted, _ansible_check_mode=True)["cached"] == told
+    assert run(records=wanted)["cached"] == told
+    assert run(records=wanted)["cached"] == {}
+
+
 def test_a_person_is_told_the_whole_record_until_it_is_there(run: Run, server: NameServer) -> None:
     before = server.content(ZONE)
     spf = {"name": "byhand.acme.example", "type": "TXT", "mode": "spf", "credential": "manual"}

@@ -42,14 +42,14 @@ def knot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
     server.stop()
 
 
-def set_ptr(knot: NameServer, address: str, name: str | None) -> None:
+def set_ptr(knot: NameServer, address: str, name: str | None, ttl: int = 300) -> None:
     """Have the reverse zones say what an address is called."""
     place = dns.name.from_text(f"70.{PART}" if address == SHARED else reverse_name(address))
     zone = next(zone for zone in (PART, NET4, NET6) if place.is_subdomain(dns.name.from_text(zone)))
     update = dns.update.UpdateMessage(zone)
     update.delete(place)
     if name:
-        update.add(place, 300, dns.rdata.from_text("IN", "PTR", f"{name}."))
+        update.add(place, ttl, dns.rdata.from_text("IN", "PTR", f"{name}."))
     assert knot.update(update) == 0
 
 
@@ -115,6 +115,17 @@ def test_check_mode_says_the_same_and_changes_nothing(run: Run, fake: HetznerAdd
     missing = run(V4, name="mx2.yard.example", _ansible_check_mode=True)
     assert (missing["changed"], missing["subjects"]) == (True, {"mx1": {"ok": True}})
     assert "mx2.yard.example does not lead to it" in missing["notes"]["mx1"][0]
+
+
+def test_how_long_resolvers_may_have_what_stood_before_is_told(run: Run, knot: NameServer) -> None:
+    """The negative TTL of the zone, that of the zone behind a CNAME too, or the TTL of another name."""
+    new = {"mx1": {"seconds": 300, "record": f"{reverse_name(V4)}. PTR"}}
+    assert run(V4, _ansible_check_mode=True)["cached"] == new
+    assert run(V4)["cached"] == new
+    assert run(V4)["cached"] == {}
+    assert run(SHARED)["cached"] == {"mx1": {"seconds": 300, "record": f"{reverse_name(SHARED)}. PTR"}}
+    set_ptr(knot, V6, "static.theirs.example", ttl=4000)
+    assert run(V4, V6)["cached"] == {"mx1": {"seconds": 4000, "record": f"{reverse_name(V6)}. PTR"}}
 
 
 @pytest.mark.parametrize("name", ["mx2.yard.example", "nosuch.yard.example", "mx1.nowhere.example"])
