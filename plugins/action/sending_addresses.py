@@ -127,7 +127,7 @@ def _caches(found: Mapping[str, caches.Cached], spelled: Mapping[str, str]) -> s
     longest = max(found.values(), key=lambda one: one.seconds)
     until = clock(time.time() + longest.seconds)
     return (
-        f"{_listed(found, spelled)}: new here, and until {until} resolvers may have what stood before at "
+        f"{_listed(found, spelled)}: new here, and until {until} resolvers may have an older answer for "
         f"{longest.record}, by which receivers refuse mail from there."
     )
 

@@ -217,7 +217,7 @@ def test_a_new_address_waits_until_caches_have_forgotten_what_stood_before(
     assert (said["wait"], said["refused"], said["ansible_facts"]["sendyard_not_sent_from"]) == (1800, "", [])
     assert said["unused"] == {OTHERS: OLD_SPF}
     assert said["warnings"] == [
-        f"mx1: {OTHER}: new here, and until <1000001800> resolvers may have what stood before at mx1.yard.example. "
+        f"mx1: {OTHER}: new here, and until <1000001800> resolvers may have an older answer for mx1.yard.example. "
         "TXT, by which receivers refuse mail from there. This run waits until then (sendyard_cache_wait), and mail "
         "leaves from there afterwards."
     ]
