@@ -20,6 +20,11 @@ with suppress(ImportError):  # the module that needs dnspython names it
     import dns.rdatatype
 
 
+# Providers give names of their own a TTL of a day. Only who had mail from the address's former user can have one in a
+# cache, and a new server that waits that long helps nobody.
+OTHER_NAME_AT_MOST = 3600  # seconds
+
+
 @dataclass(frozen=True)
 class Cached:
     """For how many seconds resolvers may have something old, and at which record (name and type, for people)."""
@@ -56,7 +61,7 @@ def after(change: Change, negative_ttl: Callable[[], int]) -> int:
     if not change.add:
         return 0
     if kind == dns.rdatatype.PTR:
-        return before.ttl if before else negative_ttl()
+        return min(before.ttl, OTHER_NAME_AT_MOST) if before else negative_ttl()
     if before is None:
         return 0
     if kind in (dns.rdatatype.A, dns.rdatatype.AAAA):

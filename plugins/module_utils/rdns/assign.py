@@ -243,7 +243,7 @@ def _held(one: Wanted, directory: verify.Directory) -> int:
         servers = directory.servers(zone, directory.world(zone, ())) if zone else ()
     except DnsError:  # waiting for them will tell
         return verify.LONGEST_NEGATIVE
-    return verify.held(zone, servers, key) if zone else 0
+    return min(verify.held(zone, servers, key), caches.OTHER_NAME_AT_MOST) if zone else 0
 
 
 def _leads_to(one: Wanted, rrset: RRset | None) -> bool:

@@ -90,6 +90,13 @@ def test_a_ptr_record_that_is_replaced_is_told_with_its_own_ttl(server: NameServ
     assert run(mine, [ptr("10.9.1.1")], adopt=True).cached == {"mx1": Cached(777, f"1.{NET} PTR")}
 
 
+def test_a_name_by_the_provider_counts_for_an_hour_at_most(server: NameServer, start: Start) -> None:
+    mine = start(
+        type(server), {NET: reverse_zone(soa_ttl=3600, minimum=300, more="1 86400 PTR static.theirs.example.\n")}
+    )
+    assert run(mine, [ptr("10.9.1.1")], adopt=True).cached == {"mx1": Cached(3600, f"1.{NET} PTR")}
+
+
 def test_a_ptr_record_of_a_part_of_a_net_has_the_negative_ttl_of_that_zone(server: NameServer, start: Start) -> None:
     part = soa(PART).replace(" 86400 300\n", " 86400 200\n")
     net = reverse_zone(soa_ttl=3600, minimum=100, more=f"70 CNAME 70.{PART}\n64-127 NS {NAME_SERVER}\n")

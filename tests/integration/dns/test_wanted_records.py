@@ -31,7 +31,8 @@ PLAY = """
   gather_facts: false
   vars:
     attempted: false
-    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER, return_paths: [], attempted: "{{ attempted | bool }}"}
+    asked: "{{ attempted | bool }}"
+    key: {selector: mx1, public_key: AAAA, digest: d, earlier: EARLIER, return_paths: [], attempted: "{{ asked }}"}
     returning: {return_paths: [old.own.example, new.own.example]}
   tasks:
     - ansible.builtin.import_role: {name: sendyard.mail.settings}
