@@ -15,7 +15,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils.replies import expla
 
 MISSING = (
     "reply: there is none to explain. Paste what the receiver said, as the mail log has it: ansible-playbook "
-    "playbooks/explain.yml -e '{\"reply\": \"421 4.7.28 …\"}'"
+    'playbooks/explain.yml -e \'{"reply": "421 4.7.28 …"}\''
 )
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .replies import explain as replies
+
 FORMAT = 1
 MAX_EVIDENCE = 3  # different findings that one row quotes
 
@@ -150,7 +152,7 @@ CHECKS: Mapping[str, Check] = {
     "delivered.accepted": Check(
         "the message was accepted by the receiver",
         "",
-        "The receiver's reply says what it wants; docs has a table of the big ones' codes.",
+        "The receiver's reply says what it wants; playbooks/explain.yml says what a reply means.",
     ),
     "delivered.spf": Check(
         "the receiver saw SPF pass",
@@ -328,7 +330,8 @@ def as_json(report: Report) -> dict[str, Any]:
                         "evidence": row.evidence,
                         "where": list(row.where),
                         "rule": CHECKS[row.check].rule,
-                        "fix": CHECKS[row.check].fix if row.verdict is not Verdict.PASS else "",
+                        "fix": _fix(row) if row.verdict is not Verdict.PASS else "",
+                        "explained": replies.as_plain(explained) if (explained := _explained(row)) else None,
                     }
                     for row in host.rows
                 ],
@@ -337,6 +340,19 @@ def as_json(report: Report) -> dict[str, Any]:
         },
         "faults": [asdict(fault) for fault in report.all_faults],
     }
+
+
+def _explained(row: Row) -> replies.Explanation | None:
+    """What the receiver's reply means that the evidence quotes; None where it quotes none, or the message was taken."""
+    if row.check != "delivered.accepted" or row.verdict is Verdict.PASS:
+        return None
+    explanation = replies.explain(row.evidence)
+    return explanation if explanation.row or explanation.code else None
+
+
+def _fix(row: Row) -> str:
+    explanation = _explained(row)
+    return explanation.to_do if explanation else CHECKS[row.check].fix
 
 
 def _host_verdict(host: HostReport) -> str:
@@ -381,8 +397,11 @@ def _render_host(host: HostReport, width: int) -> list[str]:
         lines += _wrapped(
             head + subject + ("likewise" if repeated else row.evidence + place), " " * len(head), width, first=""
         )
-        if row.verdict is Verdict.FAIL:
-            lines += _wrapped(f"fix: {CHECKS[row.check].fix}", " " * len(head), width)
+        explanation = _explained(row)
+        if explanation:
+            lines += _wrapped(f"{explanation.says} means: {explanation.meaning}", " " * len(head), width)
+        if row.verdict is Verdict.FAIL or explanation:
+            lines += _wrapped(f"fix: {_fix(row)}", " " * len(head), width)
     if proven:
         plural = "domain" if len(proven) == 1 else "domains"
         lines += _wrapped(f"pass    {len(proven)} {plural}: {_listed(proven)}", " " * 8, width, first="")

@@ -12,8 +12,8 @@ short_description: What a receiver's reply means, and what to do
 version_added: 0.1.0
 description:
   - Says who replies so, what it means for a sender, whether trying again helps, and what to do here.
-  - Takes a reply of one line or more, a line of Postfix's log, a bounce, the field C(Diagnostic-Code) of a delivery status
-    notification (RFC 3464), or a code alone.
+  - Takes a reply of one line or more, a line of Postfix's log, a bounce, the field C(Diagnostic-Code) of a delivery
+    status notification (RFC 3464), or a code alone.
 author: Sendyard contributors (@sendyard)
 options:
   reply:

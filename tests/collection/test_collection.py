@@ -22,6 +22,7 @@ SHIPPED = {
     "agent",
     "ansible.cfg",
     "docs",
+    "explain.yml",
     "meta",
     "playbooks",
     "plugins",
@@ -69,3 +70,9 @@ def test_site_does_what_it_does_in_the_checkout(installed: Run) -> None:
     tasks = in_checkout.stdout.split("\n\n", 2)[2]  # behind the playbook's name, which differs
     assert tasks.count("TAGS") > 10
     assert as_collection.stdout.endswith(tasks)
+
+
+def test_a_reply_is_explained_where_only_the_collection_is(installed: Run) -> None:
+    told = installed("ansible-playbook", "-i", "localhost,", "sendyard.mail.explain", "-e", "reply=421-4.7.28")
+    assert told.returncode == 0, told.stderr
+    assert "mail flood detected" in told.stdout

@@ -108,6 +108,41 @@ def test_json_names_rule_and_fix_for_what_failed() -> None:
     assert check["verdict"] == "fail"
 
 
+REFUSED = "4ABC: {}: host gmail-smtp-in.l.google.com[192.0.2.80] said: {} (in reply to end of DATA command)"
+
+
+def test_what_a_receiver_refused_or_put_off_is_explained() -> None:
+    spf = "550-5.7.26 The MAIL FROM domain [acme.example] has an SPF record with a hard fail 550 5.7.26 policy (-all)"
+    made = report(
+        Outcome("delivered.accepted", Verdict.FAIL, "acme.example", REFUSED.format("bounced", spf)),
+        Outcome("delivered.accepted", Verdict.UNKNOWN, FQDN, REFUSED.format("put off", "421 4.7.28 unusual rate")),
+    )
+    text = " ".join(" ".join(scorecard.render(made)).split())
+    assert "Gmail means: The SPF record of the envelope sender's domain ends in -all" in text
+    assert "fix: Name every address that mail leaves from in `sendyard_addresses`" in text
+    assert "Gmail means: More mail than Gmail takes" in text
+    refused, put_off = scorecard.as_json(made)["hosts"]["mx1"]["checks"]
+    assert refused["explained"]["row"] == "gmail-spf-hardfail"
+    assert put_off["explained"]["category"] == "rate"
+    assert put_off["fix"] == put_off["explained"]["to_do"]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        OPEN_RELAY,
+        Outcome("relay.refused", Verdict.FAIL, FQDN, "550 5.1.1 not a delivery"),
+        Outcome("delivered.accepted", Verdict.PASS, FQDN, "4ABC: mx.x.example[192.0.2.80]:25 said: 250 2.0.0 Ok"),
+        Outcome("delivered.accepted", Verdict.FAIL, FQDN, "it did not arrive (4z5501ABC)"),
+        Outcome("delivered.accepted", Verdict.UNKNOWN, FQDN, "4z550: no attempt to deliver it within the deadline"),
+    ],
+)
+def test_what_quotes_no_refusal_is_not_explained(outcome: Outcome) -> None:
+    (check,) = scorecard.as_json(report(outcome))["hosts"]["mx1"]["checks"]
+    assert check["explained"] is None
+    assert "means:" not in " ".join(scorecard.render(report(outcome)))
+
+
 def test_ten_thousand_domains_that_passed_are_one_line() -> None:
     domains = [f"d{number:05}.example" for number in range(10_000)]
     outcomes = [Outcome(check, Verdict.PASS, domain, "fine") for domain in domains for check in prove.DELIVERED]
