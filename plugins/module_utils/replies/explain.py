@@ -24,6 +24,8 @@ FOR_A_SENDER: Mapping[str, str] = {
     "4": "temporary: the message waits in the queue and is tried again; slow down",
     "5": "permanent: the message came back; do not send it again before the cause is mended",
 }
+# A server that greets with 5xx: Postfix tries the others, and again (smtp_skip_5xx_greeting).
+KEPT = "permanent by its code, yet the message waits in the queue and is tried again; mend the cause meanwhile"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,9 @@ def _explanation(
     rule: Rule | None = None,
 ) -> Explanation:
     entry = registered(reply.status)
+    refused = reply.reply_class == "5"
+    if refused and retry is Retry.BY_ITSELF:
+        retry = Retry.MENDED  # a row for 4xx and 5xx: after the latter nobody tries again
     return Explanation(
         code=reply.code,
         status=reply.status,
@@ -104,7 +109,7 @@ def _explanation(
         text=reply.text,
         row=rule.name if rule else "",
         category=category,
-        for_a_sender=FOR_A_SENDER.get(reply.reply_class, ""),
+        for_a_sender=KEPT if refused and reply.outcome == "deferred" else FOR_A_SENDER.get(reply.reply_class, ""),
         meaning=meaning,
         to_do=to_do,
         retry=retry,

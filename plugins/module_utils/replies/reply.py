@@ -14,7 +14,7 @@ MAX_LENGTH = 8192  # characters that are looked at; RFC 5321 section 4.5.3.1.5 h
 STATUS = r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![.0-9])"
 QUOTED = re.compile(r"\bhost ([^\s\[\]]{1,255})\[[0-9A-Fa-f.:]{2,45}\] (?:said|refused to talk to me): ")
 SAID = re.compile(r"\bsaid: {0,8}")  # of other MTAs: "Remote host said: 550 …"
-LOGGED = re.compile(r"\bstatus=\w{1,16}(?:, [\w ]{1,40}| \()")
+LOGGED = re.compile(r"\bstatus=(\w{1,16})(?:, [\w ]{1,40}| \()")
 RELAY = re.compile(r"\brelay=([^\s\[\],]{1,255})\[")
 REMOTE_MTA = re.compile(r"\bRemote-MTA: {0,8}dns; {0,8}([^\s;]{1,255})", re.IGNORECASE)
 DSN_STATUS = re.compile(r"(?:\bdsn=|\bStatus: {0,8})" + STATUS, re.IGNORECASE)
@@ -79,6 +79,7 @@ class Reply:
     status: str  # the enhanced status code, "" where there is none
     text: str  # without codes, on one line
     host: str  # who said it, "" where that is not known
+    outcome: str = ""  # what Postfix's log has as status (sent, deferred, bounced, expired), "" where it is no log
 
     @property
     def reply_class(self) -> str:
@@ -99,7 +100,8 @@ def parse(pasted: str) -> Reply:
     host = host or _first(RELAY, line) or _first(REMOTE_MTA, _one_line(pasted[:MAX_LENGTH]))
     code, status = _codes(text, searched=not by_itself)
     status = status or _first(DSN_STATUS, line) or _first(DSN_STATUS, _one_line(pasted[:MAX_LENGTH]))
-    return Reply(code, status, _without_codes(text, code, status), host.lower().rstrip("."))
+    outcome = _first(LOGGED, line)
+    return Reply(code, status, _without_codes(text, code, status), host.lower().rstrip("."), outcome)
 
 
 def _one_line(text: str) -> str:

@@ -1,8 +1,9 @@
 # Copyright: Sendyard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of replies: who says what, what it means, what to do here; each row with its source and a real line.
+"""The table of replies: who says what, what it means, what to do here; each row with its source and a line.
 
+Where a source has a code and its text but no whole reply, the line is put together from them.
 The first row that fits explains a reply, so a row stands before those that are less specific. Words are looked for as
 they are, without patterns: a row costs the length of the reply, whatever the reply is.
 """
@@ -598,18 +599,18 @@ RULES: tuple[Rule, ...] = (
          WARM_UP,
          "553 5.7.2 [TSS09] All messages from 192.0.2.25 will be permanently deferred; Retrying will NOT succeed. "
          "See https://postmaster.yahooinc.com/error-codes"),
-    Rule("yahoo-deferred", "Yahoo", "421 451", "4.7.0", ("temporarily deferred due to", "user complaints"),
+    Rule("yahoo-blocked-for-long", "Yahoo", "421", "4.7.1", ("will be permanently deferred",),
+         Category.REPUTATION, Retry.MENDED, YAHOO,
+         "Yahoo takes nothing from this address for long: complaints, content or too much of it.",
+         WARM_UP,
+         "421 4.7.1 [TS03] All messages from 192.0.2.25 will be permanently deferred; Retrying will NOT succeed. See "
+         "https://postmaster.yahooinc.com/error-codes"),
+    Rule("yahoo-deferred", "Yahoo", "421 451", "4.7.0 4.7.1", ("temporarily deferred", "user complaints|[ts|[ipts"),
          Category.REPUTATION, Retry.BY_ITSELF, YAHOO_LINES,
          "Yahoo saw more mail than it knows from this address, or its users complained.",
          SLOWER,
          "421 4.7.0 [TSS04] Messages from 192.0.2.25 temporarily deferred due to unexpected volume or user "
          "complaints - 4.16.55.1; see https://postmaster.yahooinc.com/error-codes"),
-    Rule("yahoo-deferred-other", "Yahoo", "421 451", "4.7.0 4.7.1", ("[ts|[ipts",),
-         Category.REPUTATION, Retry.BY_ITSELF, YAHOO,
-         "Yahoo puts off what this address sends: complaints, content or too much of it.",
-         SLOWER,
-         "421 4.7.1 [TS03] All messages from 192.0.2.25 will be permanently deferred; Retrying will NOT succeed. See "
-         "https://postmaster.yahooinc.com/error-codes"),
     Rule("yahoo-per-connection", "Yahoo", "421", "", ("max message per connection reached",),
          Category.RATE, Retry.BY_ITSELF, YAHOO_LINES,
          "So many messages are taken over one connection and no more; the next one takes the rest.",
@@ -745,10 +746,7 @@ RULES: tuple[Rule, ...] = (
          Category.AUTHENTICATION, Retry.MENDED, HIGH_VOLUME,
          "Who sends more than 5 000 messages a day needs SPF, DKIM and DMARC that pass, with From: aligned.",
          AUTHENTICATE,
-         "550 5.7.515 Access denied, sending domain acme.example does not meet the required authentication level. "
-         "The sender's domain in the 5322.From address does not meet the authentication requirements defined for the "
-         "sender. To learn how to fix this see: https://go.microsoft.com/fwlink/p/?linkid=2319303 Spf= Fail , Dkim= "
-         "Fail , DMARC= None"),
+         "550 5.7.515 Access denied, sending domain acme.example does not meet the required authentication level."),
     Rule("microsoft-dmarc", "Microsoft", "550", "5.7.509", (), Category.AUTHENTICATION, Retry.MENDED, EXCHANGE_LINES,
          "DMARC did not pass for the domain of From:, and its policy is to reject.",
          AUTHENTICATE,
@@ -787,14 +785,13 @@ RULES: tuple[Rule, ...] = (
          Category.DNS, Retry.MENDED, EXCHANGE_LINES,
          "An IPv6 address of this server has no PTR record.",
          PTR,
-         "550 5.7.25 Service unavailable, sending IPv6 address [2001:db8::25] must have reverse DNS record. Access "
-         "denied, the sending IPv6 address must have a reverse DNS record"),
+         "550 5.7.25 Access denied, the sending IPv6 address [2001:db8::25] must have a reverse DNS record"),
     Rule("microsoft-spf-dkim-ipv6", "Microsoft", "450 550", "4.7.26 5.7.26", ("must pass either spf or dkim",),
          Category.AUTHENTICATION, Retry.MENDED, EXCHANGE_LINES,
          "Over IPv6 Microsoft wants SPF or DKIM to pass.",
          AUTHENTICATE,
-         "450 4.7.26 Service does not accept messages sent over IPv6 [2001:db8::25] unless they pass either SPF or "
-         "DKIM validation (message not signed): must pass either SPF or DKIM validation, this message is not signed"),
+         "450 4.7.26 Access denied, a message sent over IPv6 [2001:db8::25] must pass either SPF or DKIM validation, "
+         "this message is not signed"),
     Rule("microsoft-helo", "Microsoft", "550", "5.7.506", (), Category.OURS, Retry.MENDED, EXCHANGE_LINES,
          "The name in EHLO is not this server's own.",
          NAME,
@@ -802,8 +799,7 @@ RULES: tuple[Rule, ...] = (
     Rule("microsoft-from", "Microsoft", "550", "5.7.512", (), Category.CONTENT, Retry.MENDED, EXCHANGE_LINES,
          "From: is not exactly one valid address.",
          HEADER,
-         "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant and include a valid From "
-         "address"),
+         "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant"),
     Rule("microsoft-range", "Microsoft", "550", "5.7.508", (), Category.RATE, Retry.MENDED, EXCHANGE_LINES,
          "The IPv6 network of this address sent too much in too short a time.",
          SLOWER,
@@ -811,8 +807,7 @@ RULES: tuple[Rule, ...] = (
     Rule("microsoft-not-from-here", "Microsoft", "550", "5.7.708", (), Category.REPUTATION, Retry.MENDED, EXCHANGE,
          "Microsoft takes no mail from this address: it is new, or its reputation is poor.",
          DELIST_OFFICE,
-         "550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP. For more information "
-         "please go to http://go.microsoft.com/fwlink/?LinkId=526653 AS(7230)"),
+         "550 5.7.708 Access denied, traffic not accepted from this IP."),
     Rule("microsoft-throttled", "Microsoft", "451", "4.7.500", ("server busy",),
          Category.RATE, Retry.BY_ITSELF, EXCHANGE_LINES,
          "Microsoft puts off what this address sends: it is new, or sent more than before.",

@@ -162,6 +162,19 @@ def test_every_registered_code_is_explained(reply_class: str) -> None:
             assert explanation.retry is not Retry.BY_ITSELF, status
 
 
+def test_nobody_is_told_to_wait_for_a_retry_after_5xx() -> None:
+    for rule in REPLIES:
+        assert explain(rule.line).code < 500 or explain(rule.line).retry is not Retry.BY_ITSELF, rule.name
+    assert explain("552 5.2.2 mailbox full").retry is Retry.MENDED
+    assert explain("452 4.2.2 mailbox full").retry is Retry.BY_ITSELF
+
+
+def test_a_server_that_greets_with_5xx_is_tried_again() -> None:
+    refused = "(host mx00.t-online.de[192.0.2.80] refused to talk to me: 554 IP=192.0.2.25 - None/bad reputation.)"
+    assert "waits in the queue" in explain(f"{LOG}dsn=4.0.0, status=deferred {refused}").for_a_sender
+    assert "came back" in explain(f"{LOG}dsn=5.0.0, status=bounced {refused}").for_a_sender
+
+
 def test_what_no_row_knows_has_the_meaning_of_its_class() -> None:
     assert explain("450 4.9.9 x").retry is Retry.BY_ITSELF
     assert explain("550 5.9.9 x").retry is Retry.MENDED
