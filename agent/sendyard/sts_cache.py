@@ -76,7 +76,7 @@ def prune(path: Path, now: float, rows: int = ROWS, octets: int = OCTETS) -> int
             (rows, octets),
         ).rowcount
         if gone:
-            # The daemon goes through the rows by their numbers to renew policies, and stops where a thousand are missing.
+            # The daemon goes through the rows by their numbers to renew policies, and stops where 1000 are missing.
             left = cache.execute("select rowid from sts_policy_cache order by rowid").fetchall()
             renumbered = [(new, old) for new, (old,) in enumerate(left, 1) if new != old]
             cache.executemany("update sts_policy_cache set rowid = ? where rowid = ?", renumbered)

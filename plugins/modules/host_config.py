@@ -24,7 +24,7 @@ options:
     description: Whose files they are. It decides which paths are allowed, how they are validated, and what is probed.
     type: str
     required: true
-    choices: [auth, firewall, guard, postfix, resolver, signer, updates]
+    choices: [auth, firewall, guard, postfix, resolver, signer, transport_policy, updates]
   files:
     description: The whole wanted set of files.
     type: list
@@ -87,6 +87,7 @@ options:
       - "C(auth): C(socket) (where Postfix asks), C(mechanisms) (that must be offered)."
       - "C(signer): C(fqdn), C(gate_socket), C(signer_socket), C(key_directory), C(selector)."
       - "C(guard): C(socket) (where Dovecot is asked), C(failures) (that block a network), C(prefix4) (its length)."
+      - "C(transport_policy): C(socket) (where Postfix asks)."
       - "C(updates): C(unattended) (whether packages are installed by themselves)."
       - "C(resolver): C(address), C(probe_name), C(probe_type), C(expect_ad), C(deadline) in seconds."
       - "C(firewall): C(ssh_ports) (by which the host is reached; they must be accepted), C(confirm) (C(host) or

@@ -84,7 +84,7 @@ def test_a_record_counts_where_postfix_compares_certificates_with_it(record: str
 
 
 def test_a_digest_of_another_length_counts_for_nothing() -> None:
-    """dnspython refuses such a record itself since 2.4, and with it the whole answer."""
+    """A newer dnspython refuses such a record itself, and with it the whole answer."""
     assert not transport_policy.usable(SimpleNamespace(usage=3, selector=1, mtype=1, cert=b"short"))
 
 

@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:  # Ansible reads imports, without running them, to know which files a host needs
-    from . import auth, firewall, guard, postfix, resolver, signer, updates  # noqa: F401
+    from . import auth, firewall, guard, postfix, resolver, signer, transport_policy, updates  # noqa: F401
     from .base import Subsystem
 
-NAMES = ("auth", "firewall", "guard", "postfix", "resolver", "signer", "updates")
+NAMES = ("auth", "firewall", "guard", "postfix", "resolver", "signer", "transport_policy", "updates")
 
 
 def subsystem(name: str) -> type[Subsystem]:
     """Return the subsystem of one of NAMES: the class that is called as its module is."""
-    return cast("type[Subsystem]", getattr(import_module(f".{name}", __package__), name.title()))
+    called = name.title().replace("_", "")
+    return cast("type[Subsystem]", getattr(import_module(f".{name}", __package__), called))
