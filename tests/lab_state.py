@@ -20,7 +20,7 @@ find /etc /usr/lib/sendyard -xdev -type f -exec sha256sum {} + | awk '{ print $2
 DAEMONS = """
 for unit in postfix.service postfix@-.service dovecot.service unbound.service ssh.service systemd-timesyncd.service \\
     sendyard-gate.service sendyard-guard.service sendyard-opendkim.service \\
-    sendyard-firewall.service; do
+    sendyard-mta-sts.service sendyard-transport-policy.service sendyard-firewall.service; do
     printf '%s\\t%s\\n' "$unit" "$(systemctl show --property InvocationID,MainPID,NRestarts "$unit" | tr '\\n' ' ')"
 done
 printf 'reloads by systemd\\t%s\\n' "$(journalctl --boot --output cat _PID=1 | grep -c '^Reload')"

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dns.asyncbackend
 import dns.asyncquery
 import dns.exception
 import dns.flags
@@ -104,15 +105,19 @@ class Resolver:
 
     def __init__(self, address: str, port: int = 53) -> None:
         self.address, self.port = address, port
+        self._sockets: Any = dns.asyncbackend.get_backend("asyncio")
 
     async def ask(self, name: str, kind: str) -> Found:
         """The records of a type. Raises LookupFailed."""
         query = dns.message.make_query(name, kind, use_edns=0, payload=1232)
         query.flags |= dns.flags.AD  # RFC 6840 section 5.7: tell us whether it is secure
         try:
-            reply, _ = await dns.asyncquery.udp_with_fallback(
-                query, self.address, timeout=_DNS_SECONDS, port=self.port, ignore_unexpected=True
-            )
+            # A connected socket: nobody else can send to it, and it hears at once that the resolver is down.
+            where = (self.address, self.port)
+            async with await self._sockets.make_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, None, where) as udp:
+                reply, _ = await dns.asyncquery.udp_with_fallback(
+                    query, self.address, timeout=_DNS_SECONDS, port=self.port, udp_sock=udp
+                )
             answered = reply.rcode() in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}
             if not (answered and isinstance(reply, dns.message.QueryMessage)):
                 raise LookupFailed(f"{name} {kind}: {dns.rcode.to_text(reply.rcode())}")

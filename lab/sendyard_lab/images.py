@@ -43,7 +43,7 @@ INFRA_PACKAGES = (
     *("swaks", "libnet-ssleay-perl"),
 )
 INFRA_DAEMONS = ("knot", "named", "apt-cacher-ng", "postfix", "opendmarc")
-SENDER_DAEMONS = ("certbot.timer", "dovecot", "opendkim", "postfix", "unbound")
+SENDER_DAEMONS = ("certbot.timer", "dovecot", "opendkim", "postfix", "postfix-mta-sts-resolver", "unbound")
 SENDER_PACKAGES_FILE = SETUP.parent.parent / "playbooks/vars/packages.yml"
 
 # A bare Debian server as a provider hands it over. Manuals and translations are left out to save build time.

@@ -13,7 +13,17 @@ from lab_hosts import Sender
 EXPOSURE = 3.0  # of 10, by systemd-analyze security
 AMONG = {
     f"sendyard-{name}"
-    for name in ("firewall", "gate", "guard", "opendkim", "postfix-housekeeping", "resolv", "restart")
+    for name in (
+        "firewall",
+        "gate",
+        "guard",
+        "mta-sts",
+        "opendkim",
+        "postfix-housekeeping",
+        "resolv",
+        "restart",
+        "transport-policy",
+    )
 }
 ONESHOTS = ("sendyard-postfix-housekeeping", "sendyard-resolv", "sendyard-restart")
 DEBIANS = ("dovecot", "postfix", "postfix@-", "unbound", "certbot")

@@ -3,7 +3,7 @@
 """A world of its own in a network namespace: signed and unsigned domains, receivers, a policy host, and a sender.
 
 Knot signs a root, below which one zone is not signed; Unbound validates it; Debian's mta-sts-daemon runs with the
-role's configuration, our server by Debian's python3; Postfix has the role's main.cf, and chrooted services as on a host.
+role's configuration, our server by Debian's python3; Postfix has the role's main.cf, and is chrooted as on a host.
 """
 
 from __future__ import annotations

@@ -15,7 +15,16 @@ import pytest
 from lab_hosts import Login, Sender
 
 SUBMISSION = (587, 2525)  # with STARTTLS
-UNITS = ("dovecot", "sendyard-firewall", "sendyard-gate", "sendyard-guard", "sendyard-opendkim", "unbound")
+UNITS = (
+    "dovecot",
+    "sendyard-firewall",
+    "sendyard-gate",
+    "sendyard-guard",
+    "sendyard-mta-sts",
+    "sendyard-opendkim",
+    "sendyard-transport-policy",
+    "unbound",
+)
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -44,13 +53,17 @@ def test_no_unit_failed(sender: Sender) -> None:
     assert sender.host.check_output("systemctl list-units --state=failed --no-legend --plain") == ""
 
 
-def test_debians_own_signer_stays_off(sender: Sender) -> None:
+@pytest.mark.parametrize("unit", ["opendkim.service", "postfix-mta-sts-resolver.service"])
+def test_debians_own_instance_stays_off(sender: Sender, unit: str) -> None:
     # Asked of systemd: beside the mask lies an init script, whose links would count as enabled.
-    said = sender.host.run("systemctl is-enabled opendkim.service; systemctl is-active opendkim.service").stdout
+    said = sender.host.run(f"systemctl is-enabled {unit}; systemctl is-active {unit}").stdout
     assert said.split() == ["masked", "inactive"]
 
 
-@pytest.mark.parametrize("socket", ["gate/gate.sock", "opendkim/opendkim.sock", "private/auth"])
+ASKED = ("gate/gate.sock", "opendkim/opendkim.sock", "private/auth", "transport_policy/policy.sock")
+
+
+@pytest.mark.parametrize("socket", ASKED)
 def test_postfix_may_connect_to_what_it_asks(sender: Sender, socket: str) -> None:
     path = f"/var/spool/postfix/{socket}"
     assert sender.host.file(path).is_socket
