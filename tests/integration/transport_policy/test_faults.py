@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from integration.transport_policy.world import SERVER, World, wait_for
@@ -39,6 +39,11 @@ def status(world: World) -> tuple[int, str]:
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout.strip()
+
+
+def mended(world: World) -> str:
+    """What the unit runs before it starts the daemon."""
+    return world.run(*SERVER[:-1], "sendyard.sts_cache", world.cache)
 
 
 def test_without_its_host_a_policy_that_is_known_is_enforced_and_others_flow(world: World) -> None:
@@ -96,13 +101,12 @@ def test_where_nothing_can_be_known_mail_waits_until_the_cache_is_mended(world: 
     for beside in ("-wal", "-shm"):
         world.cache.with_name(world.cache.name + beside).unlink(missing_ok=True)
     world.cache.write_bytes(b"not a database" * 1000)
-    with away(world, "daemon"):
+    with away(world, "daemon"), ExitStack() as stack:
+        stack.callback(mended, world)  # also where this fails: the daemon would not start
         assert f"dsn=4.7.5, {WAITS} {NO_POLICY_SERVER}" in world.send("nothing.plain")
         assert SENT in world.send("disagree.signed"), "DANE needs no policy"
         assert "event mta-sts-cache-unreadable domain=nothing.plain" in world.log("server")
-        # As the unit does before it starts the daemon.
-        said = world.run(*SERVER[:-1], "sendyard.sts_cache", world.cache)
-        assert "event mta-sts-cache-broken" in said
+        assert "event mta-sts-cache-broken" in mended(world)
         assert SENT in world.send("nothing.plain")
     world.cache.with_name("cache.db.broken").unlink()
 

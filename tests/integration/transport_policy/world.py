@@ -48,6 +48,7 @@ class Domain:
     receiver: str
     tlsa: str = ""
     policy: str = ""  # "" for none; {mx} is its MX host
+    forged: str = ""  # the MX host that the MX record names instead
     second: str = ""  # another MX host, tried later, whose certificate its TLSA record names
 
     @property
@@ -56,7 +57,7 @@ class Domain:
 
     def records(self, digests: dict[str, str]) -> str:
         """Its records, as lines of a zone file."""
-        lines = [f"{self.name}. MX 10 {self.mx}.", f"{self.mx}. A {RECEIVERS[self.receiver]}"]
+        lines = [f"{self.name}. MX 10 {self.forged or self.mx}.", f"{self.mx}. A {RECEIVERS[self.receiver]}"]
         lines += [f"_25._tcp.{self.mx}. TLSA 3 1 1 {digests[self.tlsa]}"] if self.tlsa else []
         if self.policy:
             lines += [f'_mta-sts.{self.name}. TXT "v=STSv1; id=1;"', f"mta-sts.{self.name}. A {POLICIES}"]
@@ -72,9 +73,10 @@ DOMAINS = (
     Domain("disagree.signed", "expired", tlsa="expired", policy=ENFORCE.format(mx="nobody.signed")),
     Domain("mixed.signed", "valid", policy=ENFORCE, second="other"),
     Domain("sts.signed", "expired", policy=ENFORCE),
-    # Not secure: TLSA records there are anybody's.
+    Domain("forger.signed", "expired", tlsa="expired"),
+    # Not secure: who forges the MX record chooses whose TLSA records are looked at.
     Domain("good.plain", "valid", policy=ENFORCE),
-    Domain("forged.plain", "expired", tlsa="expired", policy=ENFORCE),
+    Domain("forged.plain", "valid", policy=ENFORCE, forged="mx.forger.signed"),
     Domain("expired.plain", "expired", policy=ENFORCE),
     Domain("stripped.plain", "clear", policy=ENFORCE),
     Domain("elsewhere.plain", "valid", policy=ENFORCE.format(mx="nobody.plain")),
