@@ -28,7 +28,7 @@ def take(buffer: bytes, limit: int) -> tuple[bytes, bytes] | None:
         ProtocolError: this becomes no netstring of at most `limit` octets, whatever follows.
     """
     digits = len(str(limit))
-    length, colon, _ = buffer[: digits + 1].partition(b":")
+    length, colon, _rest = buffer[: digits + 1].partition(b":")
     if (length and not length.isdigit()) or (length[:1] == b"0" and length != b"0"):
         raise ProtocolError(f"a length was expected, not {length!r}")
     if not colon:

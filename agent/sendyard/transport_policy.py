@@ -115,7 +115,7 @@ class Resolver:
             # A connected socket: nobody else can send to it, and it hears at once that the resolver is down.
             where = (self.address, self.port)
             async with await self._sockets.make_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, None, where) as udp:
-                reply, _ = await dns.asyncquery.udp_with_fallback(
+                reply, _by_tcp = await dns.asyncquery.udp_with_fallback(
                     query, self.address, timeout=_DNS_SECONDS, port=self.port, udp_sock=udp
                 )
             answered = reply.rcode() in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}
@@ -349,7 +349,7 @@ async def _keep_small(cache: Path) -> None:
 
 
 async def _run(options: Any) -> None:
-    address, _, port = options.resolver.partition("@")
+    address, _at, port = options.resolver.partition("@")
     daemon = StsDaemon(options.daemon, options.cache)
     judge = Judge(Resolver(address, int(port or 53)), daemon)
     stop = asyncio.Event()
@@ -358,9 +358,9 @@ async def _run(options: Any) -> None:
     tasks = [asyncio.create_task(_watch(daemon)), asyncio.create_task(_keep_small(options.cache))]
     _tell_systemd("READY=1")
     stopped = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
     server.close()
-    for task in done - {stopped}:
+    for task in filter(asyncio.Task.done, tasks):
         task.result()  # neither ends but by an error; systemd starts us anew
 
 

@@ -51,6 +51,13 @@ BREAKS = (
         r"opendkim\.conf.*line \d+.*RequireSaveKeys|RequireSaveKeys.*opendkim\.conf.*line \d+",
     ),
     Break(
+        "server of transport policies that does not compile",
+        "agent/sendyard/transport_policy.py",
+        "class Judge:",
+        "class Judge((:",
+        r"sendyard/transport_policy\.py.*line \d+",
+    ),
+    Break(
         "gate that does not compile",
         "agent/sendyard/gate.py",
         "class Gate(",

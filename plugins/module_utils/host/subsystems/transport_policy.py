@@ -64,8 +64,10 @@ class TransportPolicy(Subsystem):
         """Run a line of Python with `path`. Raises ValidationError with what Python says."""
         answer = run(["python3", "-B", "-I", "-c", program, path], deadline=30)
         if not answer.ok:
-            said = answer.said.splitlines()[-1].replace(str(stage.root), "")
-            raise ValidationError(f"{what}: {said}. Are {packages} installed?\n{_LEFT}")
+            trace = answer.said.replace(str(stage.root), "")
+            places = re.findall(r'File "(/[^"]+)", line (\d+)', trace)
+            where = "{} line {}: ".format(*places[-1]) if places else ""
+            raise ValidationError(f"{what}: {where}{trace.splitlines()[-1]}. Are {packages} installed?\n{_LEFT}")
 
     def rank(self, path: Path) -> int:
         """Programs and configuration before the units that start them."""
