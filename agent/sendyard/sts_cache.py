@@ -9,6 +9,7 @@ One SQLite file, which both sides may write: a row a domain, its policy as JSON,
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -20,6 +21,7 @@ from urllib.parse import quote
 ROWS = 20_000  # policies
 OCTETS = 64 << 20  # of policies; one may have 64 KiB
 _BUSY_SECONDS = 2.0
+_BESIDE = ("-wal", "-shm")
 # As in the daemon's answers: names, of which a leading dot stands for any label.
 _HOSTS = re.compile(r"[\w.-]+(:[\w.-]+)*", re.ASCII)
 
@@ -41,7 +43,7 @@ def enforced(path: Path, domain: str, now: float) -> str:
     Raises:
         sqlite3.Error, ValueError: the cache cannot be read.
     """
-    if not path.exists():
+    if not (path.exists() and path.stat().st_size):
         return ""  # nothing was ever known
     with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as cache:
         row = cache.execute("select ts, pol_body from sts_policy_cache where domain = ?", (domain,)).fetchone()
@@ -60,7 +62,7 @@ def prune(path: Path, now: float, rows: int = ROWS, octets: int = OCTETS) -> int
     Raises:
         sqlite3.Error: the cache cannot be written.
     """
-    if not path.exists():
+    if not (path.exists() and path.stat().st_size):
         return 0
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as cache:
         cache.execute("begin immediate")
@@ -98,15 +100,28 @@ def mend(path: Path) -> str:
     if found == "ok":
         return ""
     path.replace(path.with_name(f"{path.name}.broken"))
-    for beside in ("-wal", "-shm"):
+    for beside in _BESIDE:
         path.with_name(path.name + beside).unlink(missing_ok=True)
     return f"event mta-sts-cache-broken: {found}; it is set aside as {path}.broken, and policies are learnt anew"
 
 
+def share(path: Path) -> None:
+    """Let the group write the cache too, and make one where there is none.
+
+    SQLite makes files that only their owner may write, and gives those beside a cache the mode of the cache.
+    """
+    path.touch()
+    for one in (path, *(path.with_name(path.name + beside) for beside in _BESIDE)):
+        if one.exists() and one.stat().st_uid == os.getuid():
+            one.chmod(0o660)
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Mend the cache that is named, before the daemon starts."""
-    if said := mend(Path(arguments[0])):
+    """Mend and share the cache that is named, before the daemon starts."""
+    path = Path(arguments[0])
+    if said := mend(path):
         print(said, flush=True)
+    share(path)
 
 
 if __name__ == "__main__":

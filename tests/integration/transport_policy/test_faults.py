@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
-from integration.transport_policy.world import SERVER, World, wait_for
+from integration.transport_policy.world import World, wait_for
 from sendyard import socketmap
 
 SENT, WAITS = "status=sent", "status=deferred"
@@ -28,22 +28,17 @@ def away(world: World, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        world.spawn(name)
+        world.start_daemon() if name == "daemon" else world.spawn(name)
         wait_for("the daemon", world.up)
 
 
 def status(world: World) -> tuple[int, str]:
     """Exit status and words of the client that an owner calls."""
     done = subprocess.run(
-        world.inside(*SERVER, "--socket", world.policy_socket, "--ask", ""),
+        world.inside(*world.ours("transport_policy"), "--socket", world.policy_socket, "--ask", ""),
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout.strip()
-
-
-def mended(world: World) -> str:
-    """What the unit runs before it starts the daemon."""
-    return world.run(*SERVER[:-1], "sendyard.sts_cache", world.cache)
 
 
 def test_without_its_host_a_policy_that_is_known_is_enforced_and_others_flow(world: World) -> None:
@@ -78,6 +73,25 @@ def test_without_the_daemon_a_policy_that_is_known_is_enforced_and_others_flow(w
     assert world.ask("unlearnt2.plain").startswith("OK secure")
 
 
+def test_the_daemons_cache_is_read_and_kept_small_when_it_was_stopped_in_order(world: World) -> None:
+    """SQLite then leaves no file beside the cache, and whoever opens it next must be able to make them."""
+    assert world.ask("cached.plain").startswith("OK secure")
+    world.processes["daemon"].terminate()
+    world.processes["daemon"].wait(20)
+    assert not world.cache.with_name("cache.db-wal").exists()
+    with away(world, "daemon"):
+        assert world.ask("cached.plain").startswith("OK secure")
+        prune = "import sys, time; from pathlib import Path; from sendyard import sts_cache as cache; "
+        prune += "print(cache.prune(Path(sys.argv[1]), time.time() + 365 * 86400))"
+        command = world.ours("sts_cache")[:-2]
+        assert int(world.run(*command, "-c", prune, world.cache)) > 0
+        assert world.ask("cached.plain") == "NOTFOUND"
+    assert world.ask("cached.plain").startswith("OK secure")
+    assert "Cache set failed" not in world.log("daemon")
+    with closing(sqlite3.connect(world.cache)) as cache:
+        assert cache.execute("select count(*) from sts_policy_cache where domain = 'cached.plain'").fetchone() == (1,)
+
+
 def test_a_daemon_that_hangs_is_soon_not_waited_for(world: World) -> None:
     assert world.ask("cached.plain").startswith("OK secure")
     world.restart_policies()
@@ -102,11 +116,11 @@ def test_where_nothing_can_be_known_mail_waits_until_the_cache_is_mended(world: 
         world.cache.with_name(world.cache.name + beside).unlink(missing_ok=True)
     world.cache.write_bytes(b"not a database" * 1000)
     with away(world, "daemon"), ExitStack() as stack:
-        stack.callback(mended, world)  # also where this fails: the daemon would not start
+        stack.callback(world.mended)  # also where this fails: the daemon would not start
         assert f"dsn=4.7.5, {WAITS} {NO_POLICY_SERVER}" in world.send("nothing.plain")
         assert SENT in world.send("disagree.signed"), "DANE needs no policy"
         assert "event mta-sts-cache-unreadable domain=nothing.plain" in world.log("server")
-        assert "event mta-sts-cache-broken" in mended(world)
+        assert "event mta-sts-cache-broken" in world.mended()
         assert SENT in world.send("nothing.plain")
     world.cache.with_name("cache.db.broken").unlink()
 

@@ -29,6 +29,9 @@ from render import role_files
 from tls import Authority, Issued
 
 T = TypeVar("T")
+# As their units say, with Postfix's group for the one that both have on a host.
+DAEMON_USER = ("setpriv", "--reuid", "_mta-sts", "--regid", "_mta-sts", "--groups", "postfix")
+SERVER_USER = ("setpriv", "--reuid", "nobody", "--regid", "postfix", "--clear-groups")
 NS, SENDER, POLICIES = "10.254.74.53", "10.254.74.2", "10.254.74.3"
 FQDN = "mx1.yard.example"
 RECEIVERS = {  # by what they show; mixed.signed has two of them
@@ -163,9 +166,26 @@ class World:
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
+    def ours(self, module: str) -> list[str]:
+        """A program of ours, by Debian's python3, as the server's user."""
+        python = ["env", f"PYTHONPATH={self.directory}/agent", "PYTHONUNBUFFERED=1", "/usr/bin/python3", "-B", "-m"]
+        return [*SERVER_USER, *python, f"sendyard.{module}"]
+
+    def mended(self) -> str:
+        """What the daemon's unit runs before it starts it, as the daemon's user."""
+        command = self.ours("sts_cache")[len(SERVER_USER) :]
+        return self.run(*DAEMON_USER, "sh", "-c", 'umask 007; exec "$@"', "-", *command, self.cache)
+
+    def start_daemon(self) -> None:
+        """The daemon, as its unit starts it."""
+        self.mended()
+        self.spawn("daemon")
+
     def ask(self, domain: str) -> str:
         """What our server answers, by its own client."""
-        return self.run(*SERVER, "--socket", self.policy_socket, "--ask", domain, check=False).strip()
+        return self.run(
+            *self.ours("transport_policy"), "--socket", self.policy_socket, "--ask", domain, check=False
+        ).strip()
 
     def up(self) -> bool:
         return self.ask("") == "mta-sts-daemon is up"
@@ -196,9 +216,6 @@ class World:
         self.kill("server")
         self.spawn("server")
         wait_for("our server", self.up if up else lambda: "down for" in self.ask(""))
-
-
-SERVER = ("env", f"PYTHONPATH={ROOT / 'agent'}", "/usr/bin/python3", "-B", "-m", "sendyard.transport_policy")
 
 
 def digest(issued: Issued, directory: Path) -> str:
@@ -250,15 +267,17 @@ def _policies(world: World, authority: Authority) -> None:
     files = role_files("transport_policy")
     config = files["/etc/sendyard/mta-sts-daemon.yml"].content
     (directory / "daemon.yml").write_text(config.replace("/var/lib/sendyard-mta-sts", str(directory / "sts")))
-    for name in ("sts", "queue/transport_policy"):
+    for name, user in (("sts", "_mta-sts"), ("queue/transport_policy", "nobody")):
         (directory / name).mkdir(parents=True)
-        shutil.chown(directory / name, group="postfix")
+        shutil.chown(directory / name, user, "postfix")
         (directory / name).chmod(0o2770)
-    command = ["mta-sts-daemon", "--config", str(directory / "daemon.yml")]
-    world.spawn("daemon", *command, SSL_CERT_FILE=str(directory / "ca.pem"))
+    shutil.copytree(ROOT / "agent", directory / "agent")  # a checkout may be closed to other users
+    world.mended()
+    command = [*DAEMON_USER, "mta-sts-daemon", "--config", str(directory / "daemon.yml")]
+    world.spawn("daemon", *command, SSL_CERT_FILE=str(directory / "ca.pem"), HOME=str(directory))
     sts = directory / "sts"
     daemon = ["--daemon", sts / "daemon.sock", "--cache", sts / "cache.db"]
-    world.spawn("server", *SERVER, "--socket", world.policy_socket, *daemon, PYTHONUNBUFFERED="1")
+    world.spawn("server", *world.ours("transport_policy"), "--socket", world.policy_socket, *daemon)
     wait_for("our server and the daemon", world.up)
 
 
