@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 import yaml
+from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.base import Change
+from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.transport_policy import TransportPolicy
 from programs import ROOT
 from render import host_config_calls, role_files
 from sendyard import sts_cache, transport_policy
@@ -36,6 +40,24 @@ def test_server_and_daemon_share_socket_and_cache() -> None:
 def test_the_server_waits_longer_than_the_daemon_may_take() -> None:
     config = yaml.safe_load(role_files("transport_policy")["/etc/sendyard/mta-sts-daemon.yml"].content)
     assert 2 * config["default_zone"]["timeout"] < transport_policy._DAEMON_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("path", "units"),
+    [
+        ("/usr/lib/sendyard/sendyard/transport_policy.py", {"transport-policy"}),
+        ("/usr/lib/sendyard/sendyard/sts_cache.py", {"mta-sts", "transport-policy"}),
+        ("/etc/sendyard/mta-sts-daemon.yml", {"mta-sts"}),
+        (UNIT.format("mta-sts"), {"mta-sts"}),
+        (UNIT.format("transport-policy"), {"transport-policy"}),
+        ("/usr/local/sbin/sendyard-transport-policy", set()),
+    ],
+)
+def test_only_what_reads_a_file_starts_anew(path: str, units: set[str]) -> None:
+    subsystem = TransportPolicy({})
+    assert subsystem.may_own(Path(path))
+    restarted = subsystem.effects([Change(Path(path), None, None)])
+    assert restarted == {f"sendyard-{unit}.service": "restart" for unit in units}
 
 
 def test_the_readme_says_how_much_is_kept() -> None:

@@ -77,7 +77,7 @@ class TransportPolicy(Subsystem):
         """Only what changed: the daemon for its configuration, the server for the program."""
         paths = {change.path for change in changes}
         wanted: dict[str, Effect] = {}
-        if paths & {_CONFIG, _UNITS / _DAEMON}:
+        if paths & {_CONFIG, _UNITS / _DAEMON, _PACKAGE / "sendyard/sts_cache.py"}:  # run before it starts
             wanted[_DAEMON] = "restart"
         if _UNITS / _SERVER in paths or any(_PACKAGE / "sendyard" in path.parents for path in paths):
             wanted[_SERVER] = "restart"
