@@ -77,6 +77,7 @@ def test_each_certificate_is_believed(sender: Sender, key_type: str) -> None:
     assert judged(sender, key_type, f"bounces.{sender.fqdn}") == "Verified", "by its MX record, as bounces come"
 
 
+@pytest.mark.parametrize("sender", ["mx-trixie"], indirect=True)
 def test_a_key_that_the_record_does_not_name_would_not_be(sender: Sender) -> None:
     """The control: what the tests here rest on notices a record that is wrong."""
     before = announced(sender)
@@ -93,6 +94,7 @@ def test_a_key_that_the_record_does_not_name_would_not_be(sender: Sender) -> Non
     )
 
 
+@pytest.mark.parametrize("sender", ["mx-bookworm"], indirect=True)
 def test_new_keys_are_announced_before_they_are_served(sender: Sender) -> None:
     before = served(sender)
     with watched(sender) as answers:
@@ -108,6 +110,7 @@ def test_new_keys_are_announced_before_they_are_served(sender: Sender) -> None:
     assert site(sender) == 0
 
 
+@pytest.mark.parametrize("sender", ["mx-trixie"], indirect=True)
 def test_a_record_that_is_not_wanted_goes_and_comes_back(sender: Sender) -> None:
     command = ("ansible-playbook", "playbooks/serve.yml", "--limit", sender.name)
     done = run(*command, "-e", "sendyard_tlsa=false", deadline=300)

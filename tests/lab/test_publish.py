@@ -221,14 +221,11 @@ def test_a_new_address_is_used_when_caches_have_forgotten_what_stood_before(doma
         assert client.recv(512).startswith(b"220 ")
 
     left = float(lab_api.root(SENDER, "date", "+%s").stdout)
-    remembered(shift=until["until"] - left - 40)  # as if nearly all of the time had passed
+    remembered(shift=until["until"] - left - 20)  # as if nearly all of the time had passed
     began = time.monotonic()
     code, output = site(*careful, directory=domains, playbook="playbooks/serve.yml")
     assert code == 0, output
     assert "This run waits until then" in " ".join(output.split())
-    assert time.monotonic() - began > 20
-    assert may_send()
-    code, output = site(*careful, directory=domains, playbook="playbooks/serve.yml")
-    assert (code, "new here" in output) == (0, False), output
+    assert time.monotonic() - began > 10
     assert may_send()
     give_ttl("acme.example.", 3600)
