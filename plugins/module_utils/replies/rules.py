@@ -823,7 +823,7 @@ RULES: tuple[Rule, ...] = (
          "[DB5EUR01FT031.eop-EUR01.prod.protection.outlook.com]"),
     Rule("microsoft-busy", "Microsoft", "421 451 450", "4.3.2 4.7.0 4.7.700 4.4.3 4.4.24 4.4.25 4.3.1 4.4.4",
          ("temporary server error|pfa agent busy|concurrent connections|recipient thread limit|insufficient "
-         "system resource|replicated",),
+          "system resource|replicated",),
          Category.THEIRS, Retry.BY_ITSELF, EXCHANGE_LINES,
          "Microsoft's servers have trouble of their own.",
          WAIT,
@@ -1225,7 +1225,7 @@ RULES: tuple[Rule, ...] = (
          "http://postgrey.schweikert.ch/help/globex.example.html"),
     Rule("listed", "", "5 4", "",
          ("blocked using|is blacklisted|is listed|listed at|found in dns blacklist|found on one or more "
-         "dnsbls|blacklisted by|has been blacklisted",),
+          "dnsbls|blacklisted by|has been blacklisted",),
          Category.LISTED, Retry.MENDED, BOUNCES,
          "A block list has the address; the reply names it.",
          DELIST,
@@ -1233,7 +1233,7 @@ RULES: tuple[Rule, ...] = (
          "service was detected by mail.ixlab.de as spamming"),
     Rule("ptr-missing", "", "4 5", "",
          ("cannot find your reverse hostname|cannot find your hostname|missing dns ptr record|reverse dns entry|"
-         "fix reverse dns|no ptr record",),
+          "fix reverse dns|no ptr record",),
          Category.DNS, Retry.MENDED, POSTFIX,
          "The address has no PTR record, or the name in it does not lead back.",
          PTR,
@@ -1285,29 +1285,29 @@ RULES: tuple[Rule, ...] = (
          "(nullMX)"),
     Rule("mailbox-full", "", "4 5", "",
          ("mailbox full|mailbox is full|over quota|overquota|quota exceeded|exceeded storage allocation|"
-         "boite du destinataire pleine|out of storage|quota limit",),
+          "boite du destinataire pleine|out of storage|quota limit",),
          Category.SIZE, Retry.BY_ITSELF, BOUNCES,
          "The recipient's mailbox is full.",
          FULL,
          "552 5.2.2 <user@globex.example>: Quota exceeded (mailbox for user is full)"),
     Rule("too-large", "", "5", "",
          ("message size exceeds|message too large|message too big|exceeds fixed limit|maximum email size|"
-         "message size limit",),
+          "message size limit",),
          Category.SIZE, Retry.NEVER, POSTFIX,
          "The message is larger than the receiver takes.",
          SMALLER,
          "552 5.3.4 Message size exceeds fixed limit"),
     Rule("no-such-user", "", "5", "",
          ("user unknown|unknown user|no such user|no such recipient|user not found|no mailbox here|mailbox "
-         "not found|does not exist|recipient not found|invalid recipient|mailbox unavailable|address unknown "
-         "| no such mailbox|undeliverable address|unrouteable address|recipient rejected",),
+          "not found|does not exist|recipient not found|invalid recipient|mailbox unavailable|address unknown "
+          "| no such mailbox|undeliverable address|unrouteable address|recipient rejected",),
          Category.RECIPIENT, Retry.NEVER, POSTFIX,
          "There is no such address.",
          FORGET,
          "550 5.1.1 <user@globex.example>: Recipient address rejected: User unknown in virtual mailbox table"),
     Rule("user-disabled", "", "5", "",
          ("account disabled|account is disabled|user is terminated|user disabled|mailbox disabled|mailbox is "
-         "frozen|account is not active|account has been disabled|mailbox is inactive",),
+          "frozen|account is not active|account has been disabled|mailbox is inactive",),
          Category.RECIPIENT, Retry.NEVER, BOUNCES,
          "The account is closed or disabled.",
          FORGET,
@@ -1339,7 +1339,7 @@ RULES: tuple[Rule, ...] = (
          "452 4.3.1 Insufficient system storage"),
     Rule("busy", "", "4", "",
          ("try again later|service not available|temporary local problem|temporarily unavailable|local error in "
-         "processing|server busy|service unavailable|temporary lookup failure",),
+          "processing|server busy|service unavailable|temporary lookup failure",),
          Category.THEIRS, Retry.BY_ITSELF, RFC5321,
          "The receiver has trouble of its own, or wants to be asked again.",
          WAIT,

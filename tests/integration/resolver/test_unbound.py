@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import knot
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils import dane
 from render import role_files
@@ -26,26 +27,6 @@ ZONES = {
     "bogus.": "bogus. NS ns.\nwww.bogus. A 10.254.73.2\n",
     "10.in-addr.arpa.": "10.in-addr.arpa. NS ns.\n4.3.2.10.in-addr.arpa. PTR mx1.yard.\n",
 }
-KNOT = """
-server:
-    listen: {ns}@53
-    rundir: {directory}
-database:
-    storage: {directory}
-policy:
-  - id: test
-    algorithm: ecdsap256sha256
-    single-type-signing: on
-template:
-  - id: default
-    storage: {directory}
-    dnssec-signing: on
-    dnssec-policy: test
-    zonefile-load: difference-no-serial
-    zonefile-sync: -1
-    journal-content: all
-zone:
-"""
 
 
 @dataclass
@@ -123,20 +104,15 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dns]:
         pytest.fail(f"needs root, and {', '.join(missing) or 'nothing else'}")
     directory = tmp_path_factory.mktemp("dns")
     namespace = f"sendyard-{os.getpid()}-dns"
-    text = KNOT.format(ns=ROOT_SERVER, directory=directory)
-    for number, (zone, records) in enumerate(ZONES.items()):
-        filled = records.format(ns=ROOT_SERVER, wrong="ab" * 32)
-        (directory / f"{number}.zone").write_text(f"$TTL 5\n{zone} SOA ns. root. 1 60 30 600 5\n{filled}")
-        text += f'  - domain: "{zone}"\n    file: {number}.zone\n'
-        text += "    dnssec-signing: off\n" if zone == "unsigned." else ""
-    (directory / "knot.conf").write_text(text)
+    zones = {zone: records.format(ns=ROOT_SERVER, wrong="ab" * 32) for zone, records in ZONES.items()}
+    configuration = knot.configure(directory, ROOT_SERVER, zones, unsigned=["unsigned."])
     subprocess.run(["ip", "netns", "add", namespace], check=True, timeout=20)
     try:
         with ExitStack() as stack:
             made = Dns(namespace, directory, stack)
             made.run("ip", "address", "add", f"{ROOT_SERVER}/32", "dev", "lo")
             made.run("ip", "link", "set", "lo", "up")
-            made.spawn("knotd", "-c", directory / "knot.conf")
+            made.spawn("knotd", "-c", configuration)
             assert made.answers(".", "SOA", ROOT_SERVER)[0] == "NOERROR"
             yield made
     finally:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import knot
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils.host.postfix_config import with_settings
 from programs import ROOT
@@ -90,31 +91,6 @@ DOMAINS = (
     Domain("unlearnt.plain", "expired", policy=ENFORCE),
     Domain("unlearnt2.plain", "expired", policy=ENFORCE),
 )
-KNOT = """
-server:
-    listen: {ns}@53
-    rundir: {directory}
-database:
-    storage: {directory}
-policy:
-  - id: test
-    algorithm: ecdsap256sha256
-    single-type-signing: on
-template:
-  - id: default
-    storage: {directory}
-    zonefile-load: difference-no-serial
-    zonefile-sync: -1
-    journal-content: all
-zone:
-  - domain: "."
-    file: root.zone
-    dnssec-signing: on
-    dnssec-policy: test
-  - domain: "plain."
-    file: plain.zone
-"""
-SOA = "$TTL 5\n{zone} SOA ns. root. 1 60 30 600 5\n{zone} NS ns.\n"
 # How a recipient is sent to: the local part's first word is the transport, "smtp" for the one that hosts have.
 TRANSPORTS = "".join(f"/^{name}-/ {name}:\n" for name in ("direct", "without", "unanswered"))
 
@@ -232,10 +208,8 @@ def _dns(world: World, digests: dict[str, str]) -> None:
     signed = "".join(domain.records(digests) for domain in DOMAINS if domain.name.endswith(".signed"))
     plain = "".join(domain.records(digests) for domain in DOMAINS if domain.name.endswith(".plain"))
     directory = world.directory
-    (directory / "root.zone").write_text(SOA.format(zone=".") + f"ns. A {NS}\nplain. NS ns.\n" + signed)
-    (directory / "plain.zone").write_text(SOA.format(zone="plain.") + plain)
-    (directory / "knot.conf").write_text(KNOT.format(ns=NS, directory=directory))
-    world.spawn("knot", "knotd", "-c", directory / "knot.conf")
+    zones = {".": f". NS ns.\nns. A {NS}\nplain. NS ns.\n{signed}", "plain.": f"plain. NS ns.\n{plain}"}
+    world.spawn("knot", "knotd", "-c", knot.configure(directory, NS, zones, unsigned=["plain."]))
     anchor = wait_for("the root's key", lambda: [
         line for line in world.run("keymgr", "-c", directory / "knot.conf", ".", "ds", check=False).splitlines()
         if " 13 2 " in line
@@ -313,6 +287,7 @@ def _postfix(world: World) -> None:
         "maillog_file_prefixes": str(directory),
         "maillog_file": str(directory / "maillog.log"), "transport_maps": f"regexp:{config}/transports",
         "non_smtpd_milters": "", "smtpd_tls_chain_files": "", "bounce_template_file": "", "inet_interfaces": SENDER,
+        "virtual_mailbox_domains": "", "virtual_mailbox_maps": "",
     }  # fmt: skip
     (config / "main.cf").write_text(with_settings(files["/etc/postfix/main.cf"].content, changed))
     master = re.sub(r"(?m)^\S+\s+inet .*\n(  .*\n)*", "", files["/etc/postfix/master.cf"].content)
