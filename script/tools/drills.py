@@ -62,6 +62,7 @@ DRILLS = (
     Drill("reruns", 20),
     Drill("guard", 20),
     Drill("secrets", 15),
+    Drill("records", 15),
     Drill("tenants", 20),
     Drill("upgrade", 20),
     Drill("soak", 20),

@@ -8,10 +8,8 @@ import json
 import smtplib
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dns.reversename
 import lab_api
@@ -24,10 +22,10 @@ DOMAIN = f"late-{lab_api.token()}.acme.example"  # new in every run: what was pu
 DEADLINE = 400.0  # seconds for one run
 
 
-def site(*words: str, directory: Path, deadline: int = 60, playbook: str = "site.yml") -> tuple[int, str]:
-    """Run a playbook for one sender, with the domain files of `directory`; its exit code, and all it said."""
+def site(*words: str, directory: Path, deadline: int = 60) -> tuple[int, str]:
+    """Run the playbook for one sender, with the domain files of `directory`; its exit code, and all it said."""
     done = run(
-        "ansible-playbook", playbook, "--limit", SENDER, "-e", f"sendyard_domains_directory={directory}",
+        "ansible-playbook", "site.yml", "--limit", SENDER, "-e", f"sendyard_domains_directory={directory}",
         "-e", f"sendyard_publish_deadline={deadline}", *words, deadline=DEADLINE,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
@@ -169,63 +167,3 @@ def test_an_address_that_does_not_lead_back_is_not_sent_from(
     code, output = site(directory=domains)
     assert code == 0, output
     assert lab_api.ask("ns1", str(pointer), "PTR") == [f"{said['fqdn']}."]
-
-
-def give_ttl(name: str, ttl: int) -> None:
-    """Write the TXT records at the apex `name` anew, with another TTL."""
-    values = lab_api.ask("ns1", name, "TXT")
-    assert lab_api.update(name, lambda message: message.replace(name, ttl, "TXT", *values)) == "NOERROR"
-
-
-def test_a_new_address_is_used_when_caches_have_forgotten_what_stood_before(domains: Path) -> None:
-    """The server sends over IPv4 alone, and gets an IPv6 address while a domain's SPF record has a TTL of two hours."""
-    said = lab_api.info()["hosts"][SENDER]
-    address, ttl = said["ipv6"][0], 7200
-    alone = json.dumps({"sendyard_addresses": [{"public": said["ipv4"][0]}]})
-    careful = ("-e", "sendyard_new_addresses_at_once=false")
-    left_out = f"{address}: new here, and until"
-
-    def may_send() -> bool:
-        return "inet_protocols=ipv4" not in lab_api.root(SENDER, "cat", "/etc/postfix/master.cf").stdout
-
-    def remembered(shift: float = 0) -> dict[str, Any]:
-        """What the server remembers of its addresses, with `until` set back by so many seconds."""
-        path = "/var/lib/sendyard/dkim.json"
-        state = json.loads(lab_api.root(SENDER, "cat", path).stdout)
-        for one in state["unused"].values() if shift else ():
-            one["until"] -= shift
-        if shift:
-            lab_api.root(SENDER, "sh", "-c", f"cat >{path}", stdin=json.dumps(state))
-        return dict(state["unused"])
-
-    code, output = site("-e", alone, directory=domains)
-    assert code == 0, output
-    give_ttl("acme.example.", ttl)
-    code, output = site(*careful, "--check", directory=domains)
-    assert left_out in " ".join(output.split()), output
-    assert remembered() == {}
-    code, output = site(*careful, directory=domains)
-    words = " ".join(output.split())
-    assert code == 0, output
-    assert left_out in words and "an older answer for acme.example. TXT" in words
-    assert not may_send()
-    assert f"ip6:{address}" in " ".join(lab_api.ask("ns1", "acme.example.", "TXT"))
-    (until,) = remembered().values()
-    assert ttl - 600 < until["seconds"] <= ttl
-
-    code, output = site(*careful, directory=domains, playbook="playbooks/serve.yml")
-    assert code == 0, output
-    assert left_out in " ".join(output.split())
-    assert not may_send()
-    with socket.create_connection((address, 587), 20) as client:
-        assert client.recv(512).startswith(b"220 ")
-
-    left = float(lab_api.root(SENDER, "date", "+%s").stdout)
-    remembered(shift=until["until"] - left - 20)  # as if nearly all of the time had passed
-    began = time.monotonic()
-    code, output = site(*careful, directory=domains, playbook="playbooks/serve.yml")
-    assert code == 0, output
-    assert "This run waits until then" in " ".join(output.split())
-    assert time.monotonic() - began > 10
-    assert may_send()
-    give_ttl("acme.example.", 3600)
