@@ -16,10 +16,11 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """Adds `clock_off`, in seconds, to what the module found.
+    """Adds `clock_off`, in seconds, to what the module found, and in which run that was (`inspected_in`).
 
     Addresses that must wait come with the seconds left, by the host's clock; here it becomes `expires`, by a clock of
     this machine that nobody sets (`time.monotonic()`), since it holds for this run alone.
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             off = epoch - before if epoch < before else max(0.0, epoch - after)
             found = result["ansible_facts"]["sendyard"]
             found["clock_off"] = off
+            found["inspected_in"] = owner.this_run()
             for one in found["sending"]["unused"].values():
                 one["expires"] = time.monotonic() + one.pop("seconds")
         return result

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,11 +45,10 @@ def validated(name: str, kind: str) -> str:
     try:
         query = dns.message.make_query(name, kind, use_edns=0, want_dnssec=True)
         query.flags |= dns.flags.AD
-        answer, _tcp = dns.query.udp_with_fallback(query, OWN_RESOLVER, timeout=DEADLINE)
+        answer = _ask(query)
         if answer.rcode() == dns.rcode.SERVFAIL:  # bogus, if it answers who does not want it checked
             query.flags |= dns.flags.CD
-            unchecked, _tcp = dns.query.udp_with_fallback(query, OWN_RESOLVER, timeout=DEADLINE)
-            return BOGUS if unchecked.rcode() == dns.rcode.NOERROR else UNKNOWN
+            return BOGUS if _ask(query).rcode() == dns.rcode.NOERROR else UNKNOWN
     except (dns.exception.DNSException, OSError):
         return UNKNOWN
     if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
@@ -56,6 +56,13 @@ def validated(name: str, kind: str) -> str:
     if not answer.answer:
         return ABSENT
     return SECURE if answer.flags & dns.flags.AD else INSECURE
+
+
+def _ask(query: dns.message.QueryMessage) -> dns.message.Message:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.setblocking(False)
+        asked.connect((OWN_RESOLVER, 53))  # so that nobody else can answer
+        return dns.query.udp_with_fallback(query, OWN_RESOLVER, timeout=DEADLINE, udp_sock=asked)[0]
 
 
 def trust(fqdn: str, mail_domains: Sequence[str], ask: Callable[[str, str], str] = validated) -> Trust:

@@ -20,6 +20,7 @@ from typing import Any
 
 from . import dkim_keys
 from .domains import TABLE
+from .host.standing import standing
 
 # Debian's releases that we know, with what their packages speak.
 RELEASES: Mapping[str, Mapping[str, str]] = {
@@ -56,7 +57,8 @@ def inspect(
     Keys of the result: release (version id), codename, init, addresses_missing, packages_settled (all are there, and no
     installation of ours was left unfinished), occupied ({port: process}), main_cf ("absent", "ours" or "foreign"),
     port25 ("open", "blocked" or "not tried"), ssh_ports, controllers (the addresses of all controllers, see
-    `controllers`), domains_digest ("" where there is no table), sending (`dkim_keys.sending`).
+    `controllers`), standing (`host.standing`), domains_digest ("" where there is no table), sending
+    (`dkim_keys.sending`).
 
     Raises:
         StateError: what the host remembers cannot be read.
@@ -79,6 +81,7 @@ def inspect(
         "port25": port25(port25_targets),
         "ssh_ports": ssh_ports(sessions),
         "controllers": controllers([*(session[0] for session in sessions), *controller_addresses]),
+        "standing": standing(),
         "domains_digest": hashlib.sha256(TABLE.read_bytes()).hexdigest() if TABLE.exists() else "",
         "sending": dkim_keys.sending(fqdn, dkim_keys.Directories()),
     }

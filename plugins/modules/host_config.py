@@ -94,6 +94,12 @@ options:
         C(controller))."
     type: dict
     default: {}
+  asked:
+    description:
+      - A digest of all that is asked for, which M(sendyard.mail.host_inspect) tells as long as it stands. The action
+        plugin of this name fills it in, and calls no module where it does.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Can run in check mode and says what would change, also on a host that lacks packages and users.
@@ -187,6 +193,7 @@ SPEC = {
         "options": {**_OWNERSHIP, "mode": {"type": "str", "default": "0755"}},
     },
     "settings": {"type": "dict", "default": {}},
+    "asked": {"type": "str", "default": ""},
 }
 
 
@@ -239,7 +246,9 @@ def main() -> None:
         directories = [parse_directory(item) for item in module.params["directories"]]
         # A check writes nothing, so it needs no lock, and is not kept waiting by a run.
         with nullcontext() if module.check_mode else host_lock(f"host_config {name}"):
-            outcome = generations.apply(chosen, wanted, directories, check=module.check_mode)
+            outcome = generations.apply(
+                chosen, wanted, directories, check=module.check_mode, asked=module.params["asked"]
+            )
     except SendyardError as error:
         module.fail_json(msg=str(error), invocation=invocation, **error.facts)
     module.exit_json(

@@ -180,15 +180,15 @@ def domain_faults(task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def facts(**found: Any) -> dict[str, Any]:
     """Return facts that hold for this run alone: an owner may have Ansible cache facts from run to run."""
-    return {"sendyard_run": _run(), **found}
+    return {"sendyard_run": this_run(), **found}
 
 
 def of_this_run(known: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the facts `known` of a host where this run found them."""
-    return known if known.get("sendyard_run") == _run() else {}
+    return known if known.get("sendyard_run") == this_run() else {}
 
 
-def _run() -> str:
+def this_run() -> str:
     """Return what tells this run from any other: ansible-playbook makes a directory of its own each time."""
     return str(C.DEFAULT_LOCAL_TMP)
 

@@ -127,6 +127,21 @@ def read(path: Path, *, sensitive: bool = False) -> FileSpec | None:
     )
 
 
+def directory_meta(path: Path) -> str:
+    """Mode and owner of the directory at `path`, as FileSpec has them; "" where there is none.
+
+    Raises:
+        FileError: something else stands there.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ""
+    if not stat.S_ISDIR(status.st_mode):
+        raise FileError(f"{path} is to be a directory, and something else stands there. Move it away and run again.")
+    return f"{stat.S_IMODE(status.st_mode):04o} {owner_name(status.st_uid)}:{group_name(status.st_gid)}"
+
+
 def same(there: FileSpec | None, wanted: FileSpec) -> bool:
     """True if `there` already is what is `wanted`, content, mode and ownership."""
     return there is not None and (there.content, there.meta) == (wanted.content, wanted.meta)

@@ -63,12 +63,16 @@ def apply(
     directories: Sequence[DirectorySpec] = (),
     *,
     check: bool = False,
+    asked: str = "",
     layout: Layout | None = None,
 ) -> Outcome:
     """Make `wanted` the live generation of `subsystem`, or leave the running one. The caller holds the host's lock.
 
     In check mode nothing is written, started or validated; a host that lacks packages, users and directories is as good
     as any.
+
+    Args:
+        asked: a digest of all that the caller asks for; `standing` tells it as long as all of that stands.
 
     Raises:
         ValidationError: the staged files do not work; nothing live was touched.
@@ -82,7 +86,7 @@ def apply(
     planned = plan.make_plan(subsystem, wanted, directories, remembered)
     if check:
         return _foresee(subsystem, planned)
-    return _Run(subsystem, tuple(wanted), planned, remembered, layout).apply()
+    return _Run(subsystem, tuple(wanted), tuple(directories), planned, remembered, layout, asked).apply()
 
 
 def _effects(subsystem: Subsystem, planned: Plan) -> dict[str, Effect]:
@@ -133,9 +137,11 @@ class _Run:
 
     subsystem: Subsystem
     wanted: tuple[FileSpec, ...]
+    directories: tuple[DirectorySpec, ...]
     plan: Plan
     remembered: dict[str, Any]
     layout: Layout
+    asked: str
     outcome: Outcome = field(default_factory=Outcome)
     found: dict[str, systemd.UnitStatus] | None = None  # the units before anything was touched
 
@@ -156,7 +162,7 @@ class _Run:
             self.subsystem.unchanged()
             if new or started:  # new: other settings, the same files; the stage has proven them, now the wire does
                 self.subsystem.probe()
-            if new:
+            if new or self.remembered.get("asked") != self.asked:
                 self._remember()
         return self.outcome
 
@@ -273,7 +279,9 @@ class _Run:
 
     def _remember(self) -> None:
         """Write down that the wanted generation is live and answered."""
-        live = plan.remembered_as_live(self.subsystem, self.wanted, self.plan.digest)
+        live = plan.remembered_as_live(
+            self.subsystem, self.wanted, self.directories, digest=self.plan.digest, asked=self.asked
+        )
         state.write_state(self.subsystem.name, live, self.layout.state)
 
     def _roll_back(self) -> str:

@@ -101,7 +101,9 @@ def make_plan(
     interrupted = remembered.get("status") == "swapping"
     return Plan(
         changes=tuple(changes),
-        directories=tuple((spec, there) for spec in directories for there in [_meta(spec.path)] if there != spec.meta),
+        directories=tuple(
+            (spec, there) for spec in directories if (there := files.directory_meta(spec.path)) != spec.meta
+        ),
         stale=tuple(item for item in derived if interrupted or item.source in changed or _lost(item.path, remembered)),
         digest=_digest(subsystem, wanted),
         unproven=_why_unproven(subsystem, remembered),
@@ -143,17 +145,6 @@ def _refuse_foreign(paths: Sequence[Path], subsystem: Subsystem) -> None:
         seen.add(path)
 
 
-def _meta(path: Path) -> str:
-    """Mode and owner of directory `path`, "" where there is none. Raises PlanError where it is something else."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return ""
-    if not path.is_dir():
-        raise PlanError(f"{path} is to be a directory, and something else stands there. Move it away and run again.")
-    return f"{status.st_mode & 0o7777:04o} {files.owner_name(status.st_uid)}:{files.group_name(status.st_gid)}"
-
-
 def _lost(path: Path, remembered: Mapping[str, Any]) -> bool:
     """True if the derived file at `path` is not the one that was made."""
     there = files.read(path)
@@ -182,8 +173,10 @@ def _why_unproven(subsystem: Subsystem, remembered: Mapping[str, Any]) -> str:
     return ""
 
 
-def remembered_as_live(subsystem: Subsystem, wanted: Sequence[FileSpec], digest: str) -> dict[str, Any]:
-    """The state that says: `wanted` is in place, was taken up and answered."""
+def remembered_as_live(
+    subsystem: Subsystem, wanted: Sequence[FileSpec], directories: Sequence[DirectorySpec], *, digest: str, asked: str
+) -> dict[str, Any]:
+    """The state that says: `wanted` is in place, was taken up and answered. `standing` goes by it too."""
     live = {str(spec.path): spec.digest for spec in wanted}
     for item in subsystem.derived(wanted):
         there = files.read(item.path)
@@ -192,6 +185,10 @@ def remembered_as_live(subsystem: Subsystem, wanted: Sequence[FileSpec], digest:
         "format": FORMAT,
         "status": "live",
         "digest": digest,
+        "asked": asked,
+        "directories": {str(spec.path): spec.meta for spec in directories},
+        "units": {unit.name: unit.enable for unit in subsystem.units()},
+        "masked": list(subsystem.masked),
         "settings": subsystem.settings,  # by which it was proven, and is again if it must come back
         "files": live,
         "sensitive": _sensitive(wanted),

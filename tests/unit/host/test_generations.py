@@ -9,21 +9,24 @@ import getpass
 import grp
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
-from ansible_collections.sendyard.mail.plugins.module_utils.host import files, generations
+from ansible_collections.sendyard.mail.plugins.module_utils.host import files, generations, systemd
 from ansible_collections.sendyard.mail.plugins.module_utils.host.files import FileSpec
 from ansible_collections.sendyard.mail.plugins.module_utils.host.plan import DirectorySpec, Layout
+from ansible_collections.sendyard.mail.plugins.module_utils.host.standing import standing
 from ansible_collections.sendyard.mail.plugins.module_utils.host.subsystems.base import (
     Derived,
     ProbeError,
     Stage,
     Subsystem,
+    Unit,
     ValidationError,
 )
 
@@ -401,3 +404,78 @@ def test_the_stage_leads_from_paths_to_their_staged_copies(tmp_path: Path) -> No
     assert stage.rewritten(text) == (
         "x /s/etc/a,/s/etc/a.pcre /etc/a.db /etc/a/b /etc/ab pcre:/s/etc/a.pcre, /opt/etc/a /s/etc/a."
     )
+
+
+# --- what still stands
+
+
+class Standing(Host):
+    """A host whose subsystem has a unit, and masks one."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(root)
+        self.units = {
+            "toy.service": systemd.UnitStatus("toy.service", "loaded", "active", "enabled"),
+            "other.service": systemd.UnitStatus("other.service", "masked", "inactive", "masked"),
+        }
+        monkeypatch.setattr(Toy, "own_units", lambda toy: (Unit("toy.service"),))
+        monkeypatch.setattr(Toy, "masked", ("other.service",))
+        monkeypatch.setattr(systemd, "status", lambda names: {name: self.units[name] for name in names})
+        monkeypatch.setattr(systemd, "act", lambda verb, unit: None)
+        monkeypatch.setattr(systemd, "set_at_boot", lambda **names: False)
+        self.make()
+
+    def make(self, asked: str = "so") -> generations.Outcome:
+        wanted = [self.spec("main", "a\n"), self.spec("table", "x\n")]
+        directories = [DirectorySpec(self.etc / "kept", 0o750, ME, MY_GROUP)]
+        return generations.apply(self.toy, wanted, directories, asked=asked, layout=self.layout)
+
+    def stands(self) -> dict[str, str]:
+        return standing(self.layout.state, {"toy": self.toy.fingerprint})
+
+
+@pytest.fixture
+def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standing:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    return Standing(tmp_path, monkeypatch)
+
+
+def test_what_was_asked_for_stands_until_something_else_is(settled: Standing) -> None:
+    assert settled.stands() == {"toy": "so"}
+    assert not settled.make("another way to ask for it").changed
+    assert settled.stands() == {"toy": "another way to ask for it"}
+    settled.make("")
+    assert settled.stands() == {}, "who does not say what was asked for is called each time"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda host: (host.etc / "main").write_text("b\n"),
+        lambda host: (host.etc / "main").chmod(0o600),
+        lambda host: (host.etc / "table.db").unlink(),
+        lambda host: (host.etc / "table").replace(host.etc / "elsewhere"),
+        lambda host: (host.etc / "kept").chmod(0o777),
+        lambda host: (host.etc / "kept").rmdir(),
+        lambda host: setattr(host.toy, "live", "something else"),
+        lambda host: host.units.update({"toy.service": replace(host.units["toy.service"], active="failed")}),
+        lambda host: host.units.update({"toy.service": replace(host.units["toy.service"], enabled="disabled")}),
+        lambda host: host.units.update({"other.service": replace(host.units["other.service"], load="loaded")}),
+        lambda host: (host.layout.state / "toy.json").write_text("{"),
+        lambda host: (host.layout.state / "toy.json").unlink(),
+        lambda host: (host.layout.state / "toy.json").write_text(json.dumps({**host.state(), "status": "swapping"})),
+    ],
+)
+def test_what_somebody_changed_does_not_stand(settled: Standing, change: Callable[[Standing], object]) -> None:
+    assert settled.stands() == {"toy": "so"}
+    change(settled)
+    assert settled.stands() == {}
+
+
+def test_a_subsystem_that_differs_leaves_the_others_standing(settled: Standing) -> None:
+    (settled.layout.state / "certificate.json").write_text(json.dumps({"order": {}}))
+    (settled.layout.state / "broken.json").write_text("[]")
+    (settled.layout.state / "gone.json").write_text(
+        json.dumps({**settled.state(), "files": {str(settled.etc / "nowhere"): "ab"}})
+    )
+    assert settled.stands() == {"toy": "so"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from ...errors import SendyardError
-from .. import files, systemd
+from .. import files, fingerprints, systemd
 from ..files import FileSpec
 
 Effect = Literal["reload", "restart"]
@@ -213,7 +213,7 @@ class Subsystem:
 
         Where it differs from what it was after the last probe, the generation is activated and probed again.
         """
-        return ""
+        return fingerprints.OF[self.name]() if self.name in fingerprints.OF else ""
 
     def unchanged(self) -> None:
         """What to do when a call finds everything as it should be."""

@@ -5,22 +5,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .. import files, systemd
-from ..command import CommandError, run
+from ..command import run
 from ..files import FileSpec
+from ..fingerprints import FIREWALL_BEFORE, FIREWALL_TABLE
 from .base import COMMON_PATHS, Change, Effect, ProbeError, SettingsError, Stage, Subsystem, Unit, ValidationError
 
 RULES = Path("/etc/sendyard/firewall.nft")
 _UNIT = "sendyard-firewall.service"
-_TABLE = ("inet", "sendyard")
 _DEADMAN = "sendyard-firewall-deadman"
-_BEFORE = Path("/run/sendyard/firewall-before.nft")
 _DEADMAN_SECONDS = 60
 
 
@@ -84,10 +82,11 @@ class Firewall(Subsystem):
 
     def before_activation(self) -> None:
         """Arm the timer that brings the table of now back."""
-        there = run(["nft", "list", "table", *_TABLE], deadline=20)
-        undo = f"table {' '.join(_TABLE)}\ndelete table {' '.join(_TABLE)}\n" + (there.stdout if there.ok else "")
-        files.write(FileSpec(_BEFORE, undo.encode(), 0o600))
-        systemd.after(_DEADMAN, _DEADMAN_SECONDS, ["nft", "--file", str(_BEFORE)])
+        there = run(["nft", "list", "table", *FIREWALL_TABLE], deadline=20)
+        table = f"table {' '.join(FIREWALL_TABLE)}"
+        undo = f"{table}\ndelete {table}\n" + (there.stdout if there.ok else "")
+        files.write(FileSpec(FIREWALL_BEFORE, undo.encode(), 0o600))
+        systemd.after(_DEADMAN, _DEADMAN_SECONDS, ["nft", "--file", str(FIREWALL_BEFORE)])
 
     def take_up(self, effects: Mapping[str, Effect]) -> None:
         """Load the rules. Not by the unit: stopping it deletes the table, and for a moment everything is open."""
@@ -96,7 +95,7 @@ class Firewall(Subsystem):
 
     def probe(self) -> None:
         """The live table accepts SSH. Then the timer is disarmed, unless the controller is to confirm."""
-        listing = run(["nft", "--json", "list", "table", *_TABLE], deadline=20)
+        listing = run(["nft", "--json", "list", "table", *FIREWALL_TABLE], deadline=20)
         if not listing.ok:
             raise ProbeError(f"The table inet sendyard is not there after {RULES} was loaded: {listing.said}")
         self._refuse_closed(json.loads(listing.stdout), ProbeError)
@@ -106,27 +105,19 @@ class Firewall(Subsystem):
     def confirm(self) -> None:
         """Disarm the timer: the new rules stay."""
         systemd.stop_transient(f"{_DEADMAN}.timer")
-        files.remove(_BEFORE)
-
-    def fingerprint(self) -> str:
-        """A digest of the live table without its counters. (Sets that packets fill would make it another each time.)"""
-        try:
-            listing = run(["nft", "--stateless", "list", "table", *_TABLE], deadline=20)
-        except CommandError:  # not installed yet
-            return ""
-        return hashlib.sha256(listing.stdout.encode()).hexdigest() if listing.ok else ""
+        files.remove(FIREWALL_BEFORE)
 
     def unchanged(self) -> None:
         """This call came through: if the timer still runs, that is the confirmation it waits for."""
-        if _BEFORE.exists():
+        if FIREWALL_BEFORE.exists():
             self.confirm()
 
     def withdraw(self) -> None:
         """Delete our table."""
         systemd.stop_transient(f"{_DEADMAN}.timer")
-        script = f"table {' '.join(_TABLE)}\ndelete table {' '.join(_TABLE)}\n"
+        script = f"table {' '.join(FIREWALL_TABLE)}\ndelete table {' '.join(FIREWALL_TABLE)}\n"
         run(["nft", "--file", "-"], stdin=script, deadline=20).require("Deleting the table inet sendyard")
-        files.remove(_BEFORE)
+        files.remove(FIREWALL_BEFORE)
 
 
 def accepts(listing: dict[str, Any], port: int) -> bool:

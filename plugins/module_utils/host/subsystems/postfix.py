@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from .. import files, postfix_inspect, postfix_stage, smtp_probe, systemd
-from ..command import CommandError, run
+from ..command import run
 from ..files import FileSpec
 from ..postfix_config import PostfixConfigError, lmdb_sources, parse_main, parse_master, split_list
 from ..probe_logins import temporary_login
@@ -37,7 +37,6 @@ from .base import (
 MAIN = Path("/etc/postfix/main.cf")
 MASTER = Path("/etc/postfix/master.cf")
 _QUEUE = Path("/var/spool/postfix")
-_MASTER_DAEMON = Path("/usr/lib/postfix/sbin/master")
 # master(8) reads these only when it starts.
 _AT_START = ("inet_interfaces", "inet_protocols", "maillog_file", "queue_directory", "mail_owner", "data_directory")
 # What else a role places (housekeeping, rotation, programs) is none of Postfix's affair.
@@ -211,13 +210,6 @@ class Postfix(Subsystem):
             systemd.act(effects[real], real)
 
     # --- the proof
-
-    def fingerprint(self) -> str:
-        """Whether master(8) runs, "" or "down": Debian 12's postfix.service is active all the same."""
-        try:  # what `postfix status` does, in a fifth of its time: -t ends with 0 where no master holds the lock
-            return "down" if run([_MASTER_DAEMON, "-t"], deadline=20).ok else ""
-        except CommandError:  # not installed yet
-            return "down"
 
     def probe(self) -> None:
         """The sessions of the staged instance again, with the live listeners."""
