@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.sendyard.mail.plugins.module_utils import domains, records
 from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
-NO_KEY: Mapping[str, Any] = {"public_key": "", "digest": "", "earlier": [], "return_paths": []}
+NO_KEY: Mapping[str, Any] = {"public_key": "", "digest": "", "earlier": []}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
@@ -47,7 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             served = [domain for domain in served if domain.name in new]
         elif part == "changed":
             served = [domain for domain in served if domain.name in pending]
-        wanted = [*_host_records(name, said, pending), *_domain_records(served, said, pending, variables)]
+        wanted = [*_host_records(name, said, pending, variables), *_domain_records(served, said, pending, variables)]
         if part != "zones":  # a key that the host did not tell is published already, or, in check mode, not made yet
             wanted = [record for record in wanted if record["values"] or record["was"]]
         result.update(
@@ -86,28 +85,31 @@ def _addresses(name: str, said: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"address": address, **what} for address in owner.public_addresses(said)]
 
 
-def _host_records(name: str, said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+def _host_records(
+    name: str, said: Mapping[str, Any], pending: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]
+) -> list[Any]:
     """The server's own records; its key only while that waits, since the host tells it only then."""
     key = pending.get(said["fqdn"], NO_KEY)
-    from_acme = said["certificate_source"] == "acme"
-    issuers = said["caa_issuers"] or (records.issuers(said["acme_directory"]) if from_acme else [])
+    now = domains.host_settings(owner.host(name, said), dmarc_rua=said["dmarc_rua"])
 
-    def having(addresses: Sequence[str]) -> list[Any]:
+    def having(settings: Mapping[str, Any]) -> list[Any]:
         return records.host_records(
             subject=name,
             credential=said["dns_credential"],
-            fqdn=said["fqdn"],
-            addresses=addresses,
             selector=said["selector"],
             public_key=key["public_key"],
-            bounce_domain=said["bounce_domain"],
-            ptr=said["publish_ptr"],
-            caa_issuers=issuers,
-            dmarc_rua=said["dmarc_rua"],
+            **settings,
         )
 
-    earlier = [record for addresses in key["earlier"] for record in having(addresses)]
-    wanted = _attempted(records.remembering(having(owner.public_addresses(said)), earlier), key)
+    earlier = [record for settings in key["earlier"] for record in having({**now, **settings})]
+    if any("dmarc_rua" in settings for settings in key["earlier"]):
+        needed = {records.report_name(taker) for taker in owner.report_takers(said, variables)}
+        earlier = [record for record in earlier if record["name"] not in needed]
+    wanted = [
+        # Whoever gave a name up may have given up its zone too, and the server's own records must not fail for that.
+        {**record, "optional": True} if record["was"] and not record["values"] else record
+        for record in _attempted(records.remembering(having(now), earlier), key)
+    ]
     # What the provider of the addresses sets, nobody is told to enter by hand.
     return [record for record in wanted if record["type"] != "PTR" or not said["ptr_credential"]]
 
@@ -118,38 +120,42 @@ def _domain_records(
     pending: Mapping[str, Mapping[str, Any]],
     variables: Mapping[str, Any],
 ) -> Iterator[Any]:
-    now = owner.public_addresses(said)
+    host, defaults = owner.host(variables["inventory_hostname"], said), owner.domain_defaults(said)
     for domain in served:
         key = pending.get(domain.name, NO_KEY)
+        now = domains.domain_settings(host, domain, **defaults)
 
-        def having(addresses: Sequence[str], domain: domains.Domain = domain, key: Any = key) -> list[Any]:
+        def having(settings: Mapping[str, Any], domain: domains.Domain = domain, key: Any = key) -> list[Any]:
             return records.domain_records(
                 subject=domain.name,
                 credential=domain.dns,
                 domain=domain.name,
-                addresses=addresses,
                 selector=said["selector"],
                 public_key=key["public_key"],
-                dmarc_policy=domain.dmarc_policy or said["dmarc_policy"],
-                first_policy="" if domain.dmarc_policy else "none",  # the owner's default says nothing of this domain
-                dmarc_rua=domain.dmarc_rua or said["dmarc_rua"],
-                spf_style=domain.spf_style or said["spf_style"],
-                return_name=domain.return_name(said["return_path"]),
-                fqdn=said["fqdn"],
+                **settings,
             )
 
-        given_up = [address for addresses in key["earlier"] for address in addresses if address not in now]
-        if given_up:  # not what moved to another server of the domain, whose records may not be written by this run
-            theirs = owner.addresses_of_others(domain, variables)
-            given_up = [address for address in given_up if ipaddress.ip_address(address) not in theirs]
-        returns = [
-            record
-            for return_name in key["return_paths"]
-            for record in records.return_path_records(
-                return_name, said["fqdn"], [*now, *given_up], subject=domain.name, credential=domain.dns
-            )
-        ]
-        yield from _attempted(records.remembering(having(now), [*having(given_up), *returns]), key)
+        earlier = [{**now, **settings} for settings in key["earlier"]]
+        if any(_given_up(settings, now) for settings in earlier):
+            # Not what moved to another server of the domain, whose records may not be written by this run.
+            theirs = owner.held_by_others(domain, variables)
+            earlier = [_without(settings, _given_up(settings, now) & theirs, now) for settings in earlier]
+        gone = [record for settings in earlier for record in having(settings)]
+        yield from _attempted(records.remembering(having(now), gone), key)
+
+
+def _given_up(settings: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    """Return the addresses and the name that a server had, and has no longer."""
+    return {settings["fqdn"], *settings["addresses"]} - {now["fqdn"], *now["addresses"]}
+
+
+def _without(settings: Mapping[str, Any], moved: set[str], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return earlier settings without the addresses and the name that `moved` to another server."""
+    return {
+        **settings,
+        "addresses": [address for address in settings["addresses"] if address not in moved],
+        "fqdn": now["fqdn"] if settings["fqdn"] in moved else settings["fqdn"],
+    }
 
 
 def _attempted(wanted: list[Any], key: Mapping[str, Any]) -> list[Any]:

@@ -12,12 +12,13 @@ that was cut short is as good as lost: OpenDKIM cannot sign with it. Size, owner
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,19 @@ from .host import files
 from .host.command import run
 from .host.state import STATE_DIRECTORY, read_state, write_state
 
-# {"selector", "public": {domain: base64}, "published": {domain: digest}, "addresses": {domain: [those then published]},
-# "attempted": {domain: [[those of a run that may have written them since, and was not confirmed], …]},
-# "return_paths": {domain: [each that its records may name]},
-# "unused": {address: {"until": when resolvers have forgotten what stood before, by this host's clock, in seconds since
-# 1970, "seconds": that were left when it was said, "record": which they may have}}}
+# {"selector", "public": {domain: base64}, "published": {domain: digest}, "settings": [record settings, each once],
+# "confirmed": {domain: which of them its records were seen with}, "attempted": {domain: [those of a run that may have
+# written its records since, and was not confirmed, …]}, "unused": {address: {"until": when resolvers have forgotten
+# what stood before, by this host's clock, in seconds since 1970, "seconds": that were left when it was said, "record":
+# which they may have}}}
 STATE = "dkim"
-TABLES = ("public", "published", "addresses", "attempted", "return_paths", "unused")
 BITS = 2048  # RFC 8301 section 3.2: signers should use at least 2048; larger ones do not fit everywhere in DNS
 SECONDS_TO_MAKE = 60
 MODE = 0o600
 BATCH = 500  # keys between two writes of the state; what a killed run made after the last one is read from its files
+
+
+Settings = Mapping[str, Any]  # record settings: what `domains.host_settings` or `domains.domain_settings` return
 
 
 class KeyFault(SendyardError):
@@ -59,9 +62,9 @@ class Outcome:
     """What a call found and did.
 
     `pending` maps each domain that does not sign yet, or whose records are not known to be published, to its selector,
-    public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, the lists of addresses
-    that its records had `earlier`, or may have had, the `return_paths` that they named, and whether a run that was not
-    confirmed `attempted` those of now.
+    public_key (base64 of the DER SubjectPublicKeyInfo; "" where check mode made none), digest, the record settings that
+    its records had `earlier`, or may have had (of each what differs from those of now), and whether a run that was not
+    confirmed `attempted` the addresses of now.
     """
 
     made: tuple[str, ...]
@@ -83,8 +86,8 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
 
     A withdrawn key waits among the pending ones: a domain that comes back has the key that its record may still name.
 
-    The addresses and the return path that the records of a pending domain are about to get are remembered before
-    anybody publishes them, so that they are known to be ours even if the run ends before `publish`.
+    The settings of which the records of a pending domain are about to be made are remembered before anybody publishes
+    them, so that these are known to be ours even if the run ends before `publish`.
 
     Args:
         table: as `domains.read_table` returns it. Of its "kept" domains everything stays as it is.
@@ -128,7 +131,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
         selector,
         state,
         signing.difference(gone),
-        addresses=table["host"]["addresses"],
+        settings=table["settings"],
         made=missing,
         retired=gone,
         repaired=sorted({path.stem for path in loose}),
@@ -136,7 +139,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
     )
     if not dry:
         for name, key in outcome.pending.items():
-            state.attempt(name, key["digest"], table["host"]["addresses"], _return_path(table, name))
+            state.attempt(name, key["digest"], table["settings"][wanted[name]])
         state.write(where)
     return outcome
 
@@ -173,11 +176,8 @@ def publish(
         if name not in signing:
             moved.append(name)
         state.published[name] = entry["digest"]
-        state.addresses[name] = list(table["host"]["addresses"])
+        state.confirmed[name] = table["settings"][wanted[name]]
         state.attempted.pop(name, None)
-        state.return_paths.pop(name, None)
-        if return_path := _return_path(table, name):
-            state.return_paths[name] = [return_path]
     state.keep_unused(unused or {}, table["host"]["addresses"], time.time())
     if not dry:
         for name in moved:
@@ -185,7 +185,7 @@ def publish(
         if moved:
             files.sync_directory(where.signing)
         state.write(where)
-    return _outcome(wanted, selector, state, signing | set(moved), addresses=table["host"]["addresses"], moved=moved)
+    return _outcome(wanted, selector, state, signing | set(moved), settings=table["settings"], moved=moved)
 
 
 def sending(fqdn: str, where: Directories) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def sending(fqdn: str, where: Directories) -> dict[str, Any]:
     """
     state = _State.read(where)
     return {
-        "confirmed": state.addresses.get(fqdn, []),
+        "confirmed": state.confirmed.get(fqdn, {}).get("addresses", []),
         "unused": state.still_unused(time.time()),
     }
 
@@ -209,33 +209,47 @@ class _State:
     selector: str
     public: dict[str, str]
     published: dict[str, str]
-    addresses: dict[str, list[str]]
-    attempted: dict[str, list[list[str]]]
-    return_paths: dict[str, list[str]]
+    confirmed: dict[str, Settings]
+    attempted: dict[str, list[Settings]]
     unused: dict[str, dict[str, Any]]
 
     @classmethod
     def read(cls, where: Directories) -> _State:
         said = read_state(STATE, where.state)
-        tables = (dict(said.get(name, {})) for name in TABLES)
-        return cls(said.get("selector", ""), *tables)
+        if "settings" in said:
+            settings = said["settings"]
+            confirmed = {name: settings[place] for name, place in said["confirmed"].items()}
+            attempted = {name: [settings[place] for place in places] for name, places in said["attempted"].items()}
+        else:
+            confirmed, attempted = _of_addresses_alone(said)
+        return cls(
+            said.get("selector", ""),
+            said.get("public", {}),
+            said.get("published", {}),
+            confirmed,
+            attempted,
+            said.get("unused", {}),
+        )
 
-    def attempt(self, name: str, digest: str, addresses: Sequence[str], return_path: str) -> None:
-        """Remember that the records of `name` may be those of `digest`, `addresses` and `return_path` from now on.
+    def attempt(self, name: str, digest: str, settings: Settings) -> None:
+        """Remember that the records of `name` may be those of `digest` and `settings` from now on.
 
         What was published before may be so no longer, and is pending again if it is wanted back.
         """
         if self.published.get(name) != digest:
             self.published.pop(name, None)
-        if list(addresses) not in self.earlier(name):
-            self.attempted.setdefault(name, []).append(list(addresses))
-        if return_path and return_path not in self.return_paths.get(name, []):
-            self.return_paths.setdefault(name, []).append(return_path)
+        if settings not in self.earlier(name):
+            self.attempted.setdefault(name, []).append(settings)
 
-    def earlier(self, name: str) -> list[list[str]]:
-        """All lists of addresses that the records of `name` may have, that which was seen first."""
-        seen = [self.addresses[name]] if name in self.addresses else []
+    def earlier(self, name: str) -> list[Settings]:
+        """All settings that the records of `name` may have, those which were seen first."""
+        seen = [self.confirmed[name]] if name in self.confirmed else []
         return [*seen, *self.attempted.get(name, [])]
+
+    def may_have_addresses(self, name: str, addresses: Sequence[str]) -> bool:
+        """Return whether a run that was not confirmed may have given the records of `name` these addresses."""
+        attempted = (one.get("addresses") for one in self.attempted.get(name, []))
+        return addresses in attempted and self.confirmed.get(name, {}).get("addresses") != addresses
 
     def still_unused(self, now: float) -> dict[str, dict[str, Any]]:
         """Return the addresses that must wait, with the seconds that are left; a clock that was set back adds none."""
@@ -257,7 +271,52 @@ class _State:
                 self.unused[address] = {**longest, "until": now + longest["seconds"]}
 
     def write(self, where: Directories) -> None:
-        write_state(STATE, asdict(self), where.state)
+        settings = _EachOnce()
+        said = {
+            "selector": self.selector,
+            "public": self.public,
+            "published": self.published,
+            "confirmed": {name: settings.place(self.confirmed[name]) for name in sorted(self.confirmed)},
+            "attempted": {
+                name: [settings.place(one) for one in self.attempted[name]] for name in sorted(self.attempted)
+            },
+            "settings": settings.all,
+            "unused": self.unused,
+        }
+        write_state(STATE, said, where.state)
+
+
+class _EachOnce:
+    """Record settings, each once, in the order in which they were first asked for; most domains have the same."""
+
+    def __init__(self) -> None:
+        self.all: list[Settings] = []
+        self._places: dict[str, int] = {}
+        self._known: dict[int, int] = {}  # by id(), since ten thousand domains share one object
+
+    def place(self, settings: Settings) -> int:
+        """Return where `settings` stand among all."""
+        if id(settings) not in self._known:
+            text = json.dumps(settings, sort_keys=True)
+            if text not in self._places:
+                self._places[text] = len(self.all)
+                self.all.append(settings)
+            self._known[id(settings)] = self._places[text]
+        return self._known[id(settings)]
+
+
+def _of_addresses_alone(said: Mapping[str, Any]) -> tuple[dict[str, Settings], dict[str, list[Settings]]]:
+    """Return what a state tells that knew addresses and return paths only: settings of which the rest is not known."""
+    confirmed: dict[str, Settings] = {name: {"addresses": one} for name, one in said.get("addresses", {}).items()}
+    attempted: dict[str, list[Settings]] = {
+        name: [{"addresses": one} for one in several] for name, several in said.get("attempted", {}).items()
+    }
+    for name, paths in said.get("return_paths", {}).items():
+        several = [*([confirmed[name]] if name in confirmed else []), *attempted.get(name, [])]
+        addresses = list(dict.fromkeys(address for one in several for address in one["addresses"]))
+        labels = [path.removesuffix(f".{name}") for path in paths]
+        attempted.setdefault(name, []).extend({"addresses": addresses, "return_path": one} for one in labels)
+    return confirmed, attempted
 
 
 def _outcome(
@@ -266,7 +325,7 @@ def _outcome(
     state: _State,
     signing: Collection[str],
     *,
-    addresses: Sequence[str],
+    settings: Mapping[str, Settings],
     made: Sequence[str] = (),
     moved: Sequence[str] = (),
     retired: Sequence[str] = (),
@@ -284,9 +343,8 @@ def _outcome(
                 "selector": selector,
                 "public_key": state.public.get(name, ""),
                 "digest": digest,
-                "earlier": state.earlier(name),
-                "return_paths": list(state.return_paths.get(name, [])),
-                "attempted": list(addresses) in state.attempted.get(name, []),
+                "earlier": list(_differing(state.earlier(name), settings[wanted[name]])),
+                "attempted": state.may_have_addresses(name, settings[wanted[name]]["addresses"]),
             }
             for name, digest in digests.items()
             if tell_all or state.published.get(name) != digest or name not in signing
@@ -296,8 +354,11 @@ def _outcome(
     )
 
 
-def _return_path(table: Mapping[str, Any], name: str) -> str:
-    return str(table["domains"][name].get("return_path", ""))
+def _differing(earlier: Iterable[Settings], now: Settings) -> Iterator[Settings]:
+    """Yield what of each `earlier` settings is not as it is `now`."""
+    for settings in earlier:
+        if other := {name: value for name, value in settings.items() if now.get(name) != value}:
+            yield other
 
 
 def _digest(selector: str, public_key: str, record_settings: str) -> str:

@@ -82,31 +82,66 @@ class Domain:
 class Host:
     """The server the table is for: its inventory name, its fully qualified name and its DKIM selector.
 
-    `public_addresses` are what the world sees, as text; they go into the SPF records of every domain.
+    `public_addresses` are what the world sees, as text; they go into the SPF records of every domain. `bounce_domain`,
+    `caa_issuers` and `ptr` are what `records.host_records` takes.
     """
 
     name: str
     fqdn: str
     selector: str
     public_addresses: tuple[str, ...] = field(default=())
+    bounce_domain: str = ""
+    caa_issuers: tuple[str, ...] = ()
+    ptr: bool = False
 
 
-def record_settings(
-    host: Host, domain: Domain | None, policy: str, rua: str, spf_style: str, *, return_name: str = ""
-) -> str:
-    """Return a digest of everything, but the key, that the records of `domain` on `host` depend on.
+def host_settings(host: Host, *, dmarc_rua: str = "") -> dict[str, Any]:
+    """Return the settings that the records of a server's own names are made of, as `records.host_records` takes them.
 
-    None stands for the host's own domain. A changed digest means that the records must be published anew.
+    These are the record settings of its own domain; `domain_settings` are those of the others.
     """
-    said: dict[str, Any] = {
-        "host": [host.fqdn, host.selector, *host.public_addresses],
-        "dns": domain.dns if domain else "",
-        "dmarc": [policy, rua, bool(domain.dmarc_policy)] if domain else [],
-        "spf": spf_style if domain else "",
+    return {
+        "fqdn": host.fqdn,
+        "addresses": list(host.public_addresses),
+        "bounce_domain": host.bounce_domain,
+        "caa_issuers": list(host.caa_issuers),
+        "dmarc_rua": dmarc_rua,
+        "ptr": host.ptr,
     }
-    if return_name:  # of all others the digest is what it was before there were return paths
-        said["return_path"] = return_name
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def domain_settings(
+    host: Host,
+    domain: Domain,
+    *,
+    dmarc_policy: str = "none",
+    dmarc_rua: str = "",
+    spf_style: str = "merge",
+    return_path: str = "",
+) -> dict[str, Any]:
+    """Return the settings that the records of `domain` on `host` are made of, as `records.domain_records` takes them.
+
+    The others are the owner's defaults for domains that say nothing. Nothing names the domain, so that those without
+    settings of their own have the same.
+    """
+    return {
+        "fqdn": host.fqdn,
+        "addresses": list(host.public_addresses),
+        "dmarc_policy": domain.dmarc_policy or dmarc_policy,
+        "first_policy": "" if domain.dmarc_policy else "none",  # the owner's default says nothing of this domain
+        "dmarc_rua": domain.dmarc_rua or dmarc_rua,
+        "spf_style": domain.spf_style or spf_style,
+        "return_path": return_path if domain.return_path is None else domain.return_path,
+    }
+
+
+def record_digest(settings: Mapping[str, Any], selector: str, dns: str = "") -> str:
+    """Return a digest of everything, but the key, that records depend on: where it changed, they are published anew.
+
+    Args:
+        dns: the credential that changes the zone, "" where it is that of the server's own names.
+    """
+    return hashlib.sha256(json.dumps([settings, selector, dns], sort_keys=True).encode()).hexdigest()
 
 
 def compile_table(
@@ -114,40 +149,40 @@ def compile_table(
     domains: Iterable[Domain],
     kept: Sequence[str] = (),
     *,
-    dmarc_policy: str = "none",
     dmarc_rua: str = "",
-    spf_style: str = "merge",
     return_path: str = "",
     publishing: str = "",
+    **defaults: str,
 ) -> bytes:
     """Return the table of `host`: gzipped JSON, the same bytes for the same facts.
 
     Args:
         domains: the domains that are in order; those that do not name the host are left out.
         kept: domains whose files are at fault: what the host holds of them stays as it is.
-        dmarc_policy, dmarc_rua, spf_style, return_path: the owner's defaults for domains that say nothing.
+        dmarc_rua, return_path, defaults: the owner's defaults for domains that say nothing, as in `domain_settings`.
         publishing: a digest of how and where the host's own records are published.
 
     The shape: {"format": 1, "host": {"name", "fqdn", "selector", "addresses"}, "publishing", "kept": [domain, …],
     "domains": {domain: {"logins": [username, …], "record_settings": digest, "limits": [hourly, daily],
-    "return_path": name}}, "logins": {username: hash}}. Only domains with limits of their own have "limits", and only
-    those with a return path "return_path", its whole name.
+    "return_path": name}}, "settings": {digest: record settings}, "logins": {username: hash}}. Only domains with limits
+    of their own have "limits", and only those with a return path "return_path", its whole name.
     The host's own fully qualified name is one of the domains and has no logins.
     """
-    served: dict[str, dict[str, Any]] = {
-        host.fqdn: {"logins": [], "record_settings": record_settings(host, None, "", "", "")}
-    }
+    own = host_settings(host, dmarc_rua=dmarc_rua)
+    settings = {record_digest(own, host.selector): own}
+    served: dict[str, dict[str, Any]] = {host.fqdn: {"logins": [], "record_settings": next(iter(settings))}}
     logins: dict[str, str] = {}
     for domain in domains:
         if host.name not in domain.servers:
             continue
-        policy, rua = domain.dmarc_policy or dmarc_policy, domain.dmarc_rua or dmarc_rua
-        style, return_name = domain.spf_style or spf_style, domain.return_name(return_path)
+        said = domain_settings(host, domain, dmarc_rua=dmarc_rua, return_path=return_path, **defaults)
+        name = record_digest(said, host.selector, domain.dns)
+        settings[name] = said
         served[domain.name] = {
             "logins": sorted(login.username for login in domain.logins),
-            "record_settings": record_settings(host, domain, policy, rua, style, return_name=return_name),
+            "record_settings": name,
         }
-        if return_name:
+        if return_name := domain.return_name(return_path):
             served[domain.name]["return_path"] = return_name
         if domain.limits:
             served[domain.name]["limits"] = [domain.limits.hourly, domain.limits.daily]
@@ -163,6 +198,7 @@ def compile_table(
         "publishing": publishing,
         "kept": sorted(kept),
         "domains": served,
+        "settings": settings,
         "logins": logins,
     }
     return gzip.compress(json.dumps(table, sort_keys=True, separators=(",", ":")).encode(), mtime=0)

@@ -66,9 +66,7 @@ def host_records(
     if caa_issuers:
         own.append(_record(fqdn, "CAA", [f'0 issue "{issuer}"' for issuer in caa_issuers], mode="member"))
     # For whoever the server serves, so that the number of its records does not grow with theirs.
-    own += [
-        {**_record(f"*._report._dmarc.{taker}", "TXT", ["v=DMARC1"]), "optional": True} for taker in _takers(dmarc_rua)
-    ]
+    own += [{**_record(report_name(taker), "TXT", ["v=DMARC1"]), "optional": True} for taker in takers(dmarc_rua)]
     return [
         *_completed(own, subject, credential, ttl),
         *reverse_records(
@@ -121,7 +119,7 @@ def domain_records(
     dmarc_rua: str = "",
     first_policy: str = "",
     spf_style: str = "merge",
-    return_name: str = "",
+    return_path: str = "",
     fqdn: str = "",
     subject: str = "",
     credential: str,
@@ -134,7 +132,7 @@ def domain_records(
         dmarc_rua: where aggregate reports go, a URI such as mailto:dmarc@example.org; "" for nowhere.
         first_policy: what a first DMARC record of a whole zone says, since others may send for it; "": the same.
         spf_style: merge, our addresses in the domain's own record; include, in one of ours, which that one includes.
-        return_name: the domain's return path, whose mail comes to the server `fqdn` as bounces; "" for none.
+        return_path: labels below the domain, by whose name its mail comes to the server `fqdn` as bounces; "" for none.
         subject: whose fault a failure is; the domain itself where it is "".
     """
     policy = _record(f"_dmarc.{domain}", "TXT", [dmarc(dmarc_policy, dmarc_rua)])
@@ -142,25 +140,11 @@ def domain_records(
         policy["first"] = [dmarc(first_policy, dmarc_rua)]
     records = [*_spf(domain, addresses, spf_style), _dkim(domain, selector, public_key), policy]
     completed = _completed(records, subject or domain, credential, ttl)
-    if return_name:
-        completed += return_path_records(
-            return_name, fqdn, addresses, subject=subject or domain, credential=credential, ttl=ttl
+    if return_path:
+        completed += _completed(
+            _return_path(f"{return_path}.{domain}", fqdn, addresses), subject or domain, credential, ttl
         )
     return completed
-
-
-def return_path_records(
-    name: str, fqdn: str, addresses: Sequence[str], *, subject: str, credential: str, ttl: int = TTL
-) -> list[Record]:
-    """Return the records of a domain's return path on one server: bounces come to it, and it alone sends by that name.
-
-    Other servers of the domain add theirs. The name is wholly ours, so that a first SPF record of it refuses the rest.
-    """
-    made = [
-        _record(name, "MX", [f"10 {fqdn}."], mode="member"),
-        _record(name, "TXT", [*mechanisms(addresses), "-all"], mode="spf"),
-    ]
-    return _completed(made, subject, credential, ttl)
 
 
 def remembering(records: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
@@ -168,14 +152,26 @@ def remembering(records: Sequence[Record], earlier: Sequence[Record]) -> list[Re
 
     So an address that a server gave up leaves its A record and the SPF of its domains. Where nothing is wanted any more
     at the place of an earlier record (the PTR of that address), a record without values says that it is to go. Several
-    earlier ones at one place are what different runs wrote there.
+    earlier ones at one place are what different runs wrote there; where a first record would have been another, both
+    were ours.
     """
-    had: dict[tuple[str, str, str], Record] = {}
+    had: dict[tuple[str, str], Record] = {}
     for record in earlier:
         had[_place(record)] = _with_was(record, had.get(_place(record)))
     places = {_place(record) for record in records}
     given_up = [_with_was({**record, "values": []}, record) for place, record in had.items() if place not in places]
     return [_with_was(record, had.get(_place(record))) for record in records] + given_up
+
+
+def takers(rua: str) -> list[str]:
+    """Return the domains of the mailboxes in a list of mailto URIs; a URI may end in the size that it takes."""
+    mailboxes = [uri.strip().removeprefix("mailto:").partition("?")[0].partition("!")[0] for uri in rua.split(",")]
+    return list(dict.fromkeys(mailbox.rpartition("@")[2].lower() for mailbox in mailboxes if "@" in mailbox))
+
+
+def report_name(taker: str) -> str:
+    """Return where the domain `taker` allows all others to have their DMARC reports sent to it (RFC 9990 section 4)."""
+    return f"*._report._dmarc.{taker}"
 
 
 def issuers(acme_directory: str) -> list[str]:
@@ -200,10 +196,7 @@ def dmarc(policy: str, rua: str = "") -> str:
 
 
 def _spf(domain: str, addresses: Sequence[str], style: str) -> list[Record]:
-    """Return the SPF records of a domain; what the other style would have put into its own one goes.
-
-    A record of ours that nobody includes any more stays, so that no domain has to be asked for one.
-    """
+    """Return the SPF records of a domain; what the other style would have put into its own one goes."""
     ours, included = mechanisms(addresses), f"include:{SPF_LABEL}.{domain}"
     if style == "merge":
         return [{**_record(domain, "TXT", ours, mode="spf"), "was": [included]}]
@@ -213,14 +206,19 @@ def _spf(domain: str, addresses: Sequence[str], style: str) -> list[Record]:
     ]
 
 
+def _return_path(name: str, fqdn: str, addresses: Sequence[str]) -> list[Record]:
+    """Return the records of a domain's return path on one server: bounces come to it, and it alone sends by that name.
+
+    Other servers of the domain add theirs. The name is wholly ours, so that a first SPF record of it refuses the rest.
+    """
+    return [
+        _record(name, "MX", [f"10 {fqdn}."], mode="member"),
+        _record(name, "TXT", [*mechanisms(addresses), "-all"], mode="spf"),
+    ]
+
+
 def _tlsa(digests: Sequence[str]) -> list[str]:
     return [f"3 1 1 {digest}" for digest in digests]
-
-
-def _takers(rua: str) -> list[str]:
-    """Return the domains of the mailboxes in a list of mailto URIs; a URI may end in the size that it takes."""
-    mailboxes = [uri.strip().removeprefix("mailto:").partition("?")[0].partition("!")[0] for uri in rua.split(",")]
-    return list(dict.fromkeys(mailbox.rpartition("@")[2].lower() for mailbox in mailboxes if "@" in mailbox))
 
 
 def _dkim(domain: str, selector: str, public_key: str) -> Record:
@@ -242,12 +240,13 @@ def _by_family(addresses: Sequence[str]) -> Mapping[str, list[str]]:
     return {kind: values for kind, values in families.items() if values}
 
 
-def _place(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    return record["name"], record["type"], record["mode"]
+def _place(record: Mapping[str, Any]) -> tuple[str, str]:
+    return record["name"], record["type"]
 
 
 def _with_was(record: Record, earlier: Record | None) -> Record:
     if earlier is None:
         return record
-    gone = [value for value in [*earlier["values"], *earlier["was"]] if value not in record["values"]]
+    had = [*earlier["values"], *earlier.get("first", ()), *earlier["was"]]
+    gone = [value for value in had if value not in record["values"]]
     return {**record, "was": list(dict.fromkeys([*record["was"], *gone]))}

@@ -59,9 +59,8 @@ RETURN = r"""
 pending:
   description:
     - By domain, selector, public_key and digest of keys whose records may not be published.
-    - C(earlier) is the lists of addresses that those records had or, written by a run that was not confirmed, may have;
-      C(return_paths) the return paths that they may name; C(attempted), whether such a run may have written those of
-      now.
+    - C(earlier) is the settings that those records were made of or, written by a run that was not confirmed, may be; of
+      each only what differs from those of now. C(attempted), whether such a run may have written the addresses of now.
   returned: success
   type: dict
 retired:

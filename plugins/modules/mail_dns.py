@@ -31,7 +31,7 @@ options:
         RV(notes) says so.
       - C(was), values that we wrote earlier, so that they may be replaced or removed.
       - C(first), in mode C(own), what a first record says instead of C(values) where it is about the zone's apex; as
-        long as it says that, it is left alone.
+        long as it says that, it is left alone. A DMARC record of C(was) with the policy of C(first) becomes that.
       - C(optional), whether it is left out where the credential has no zone for it or may not write there.
       - C(credential), one of O(credentials), or nothing where O(provider) is meant; C(subject), the domain or host
         whose fault a failure is.

@@ -20,7 +20,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains, own_cache, preflight
+from ansible_collections.sendyard.mail.plugins.module_utils import domain_files, domains, own_cache, preflight, records
 from ansible_collections.sendyard.mail.plugins.module_utils.dns import NEED_NO_ENTRY
 
 ROLES = Path(__file__).parents[2] / "roles"
@@ -115,32 +115,56 @@ def public_addresses(said: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_address(address["public"])) for address in said["addresses"])
 
 
-def addresses_of_others(
-    domain: domains.Domain, task_vars: Mapping[str, Any]
-) -> frozenset[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Return the public addresses of the domain's other servers, those that are not in the play among them.
+def held_by_others(domain: domains.Domain, task_vars: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names and public addresses of the domain's other servers, those that are not in the play among them.
+
+    Addresses are written as by `public_addresses`.
 
     Raises:
-        AnsibleError: a server's addresses cannot be had.
+        AnsibleError: a server's name or addresses cannot be had.
     """
     found = set()
     for name in domain.servers:
         if name == task_vars["inventory_hostname"]:
             continue
         try:
-            said = task_vars["hostvars"][name]["sendyard_addresses"]
-            found |= {ipaddress.ip_address(address["public"]) for address in said}
+            theirs = task_vars["hostvars"][name]
+            found |= {str(ipaddress.ip_address(address["public"])) for address in theirs["sendyard_addresses"]}
+            found.add(str(theirs["sendyard_fqdn"]))
         except (AnsibleError, LookupError, TypeError, ValueError) as error:
             raise AnsibleError(
-                f"{name}: sendyard_addresses: they cannot be read here ({error}), so nobody knows which addresses of "
-                f"this host {name} has now, and the SPF record of {domain.name} must keep. Mend them, or run for both."
+                f"{name}: its sendyard_addresses or sendyard_fqdn cannot be read here ({error}), so nobody knows what "
+                f"of this host {name} has now, and the records of {domain.name} must keep. Mend them, or run for both."
             ) from error
     return frozenset(found)
 
 
+def report_takers(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> frozenset[str]:
+    """Return the domains that take DMARC reports of domains whose files say so, or of other servers'."""
+    others = set(task_vars["groups"]["senders"]) - {task_vars["inventory_hostname"]}
+    uris = {domain.dmarc_rua for domain in domain_inventory(said, task_vars).domains}
+    uris |= {str(task_vars["hostvars"][name].get("sendyard_dmarc_rua", "")) for name in others}
+    return frozenset(taker for uri in uris for taker in records.takers(uri))
+
+
 def host(name: str, said: Mapping[str, Any]) -> domains.Host:
     """Return the host that inventory name and settings describe."""
-    return domains.Host(name, said["fqdn"], said["selector"], public_addresses(said))
+    from_acme = said["certificate_source"] == "acme"
+    issuers = said["caa_issuers"] or (records.issuers(said["acme_directory"]) if from_acme else [])
+    return domains.Host(
+        name,
+        said["fqdn"],
+        said["selector"],
+        public_addresses(said),
+        bounce_domain=said["bounce_domain"],
+        caa_issuers=tuple(issuers),
+        ptr=said["publish_ptr"],
+    )
+
+
+def domain_defaults(said: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that hold for domains whose files say nothing, as `domains.domain_settings` takes them."""
+    return {name: said[name] for name in ("dmarc_policy", "dmarc_rua", "spf_style", "return_path")}
 
 
 def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> domain_files.Inventory:
@@ -236,11 +260,8 @@ def table(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
         host(task_vars["inventory_hostname"], said),
         domains_in_order(said, task_vars),
         sorted({fault.subject for fault in faults} | _left_alone(task_vars)),
-        dmarc_policy=said["dmarc_policy"],
-        dmarc_rua=said["dmarc_rua"],
-        spf_style=said["spf_style"],
-        return_path=said["return_path"],
         publishing=_publishing(said),
+        **domain_defaults(said),
     )
 
 
@@ -264,13 +285,10 @@ def _cache(said: Mapping[str, Any], name: str) -> Path:
 
 
 def _publishing(said: Mapping[str, Any]) -> str:
-    """Return a digest of the settings by which the server's own records are published; no secret is in it."""
+    """Return a digest of how the server's own records are published; no secret is in it."""
     credentials = {
         name: {key: value for key, value in credential.items() if key != "secret"}
         for name, credential in said["dns_credentials"].items()
     }
-    facts = [
-        credentials,
-        *(said[name] for name in ("dns_credential", "bounce_domain", "publish_ptr", "ptr_credential")),
-    ]
+    facts = [credentials, said["dns_credential"], said["ptr_credential"]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -73,9 +73,9 @@ def test_a_domain_gets_a_key_a_policy_and_our_addresses() -> None:
 RETURNS = "bounces.acme.example"
 
 
-def returning(addresses: list[str], return_name: str = RETURNS, fqdn: str = HOST[0]) -> list[records.Record]:
+def returning(addresses: list[str], return_path: str = "bounces", fqdn: str = HOST[0]) -> list[records.Record]:
     """The records of a domain with a return path."""
-    said = {"return_name": return_name, "fqdn": fqdn, "credential": "theirs"}
+    said = {"return_path": return_path, "fqdn": fqdn, "credential": "theirs"}
     return records.domain_records("acme.example", "mx1-1", "AAAA", addresses, **said)
 
 
@@ -108,8 +108,7 @@ def test_servers_share_a_return_path_and_a_first_record_of_it_refuses_others() -
 
 
 def test_a_return_path_that_is_given_up_goes_and_the_other_servers_part_stays() -> None:
-    earlier = records.return_path_records(RETURNS, HOST[0], ["10.9.1.1", "10.9.1.3"], subject="a", credential="theirs")
-    made = records.remembering(returning(["10.9.1.1"], return_name=""), earlier)
+    made = records.remembering(returning(["10.9.1.1"], return_path=""), returning(["10.9.1.1", "10.9.1.3"]))
     gone = [model.parse_record(record) for record in made if not record["values"]]
     assert {(str(want.key.name), want.absent) for want in gone} == {(f"{RETURNS}.", True)}
 
@@ -174,6 +173,47 @@ def test_a_first_policy_is_said_only_where_it_differs() -> None:
             "acme.example", "mx1-1", "", ADDRESSES, dmarc_policy=policy, first_policy="none", credential="theirs"
         )
         assert made[-1].get("first") == first
+
+
+def test_what_the_settings_of_a_domain_give_up_is_remembered() -> None:
+    def domain(**said: str) -> list[records.Record]:
+        return records.domain_records("acme.example", "mx1-1", "AAAA", ["10.9.1.1"], credential="theirs", **said)
+
+    reject, quarantine = "v=DMARC1; p=reject; rua=mailto:old@acme.example", "v=DMARC1; p=quarantine"
+    then = [
+        *domain(dmarc_policy="reject", first_policy="none", dmarc_rua="mailto:old@acme.example", spf_style="include"),
+        *domain(dmarc_policy="quarantine"),
+    ]
+    made = records.remembering(domain(dmarc_rua="mailto:new@acme.example"), then)
+    policy = next(record for record in made if record["name"] == "_dmarc.acme.example")
+    assert policy["values"] == ["v=DMARC1; p=none; rua=mailto:new@acme.example"]
+    assert sorted(policy["was"]) == sorted([reject, reject.replace("reject", "none"), quarantine])
+    (left,) = [record for record in made if not record["values"]]
+    assert (left["name"], left["mode"], left["was"]) == ("_spf-sendyard.acme.example", "spf", ["ip4:10.9.1.1", "-all"])
+
+
+def test_what_the_settings_of_a_server_give_up_is_remembered() -> None:
+    def host(bounces: str, *issuers: str, rua: str = "", ptr: bool = False) -> list[records.Record]:
+        said = {"subject": "mx1", "credential": "ours", "dmarc_rua": rua, "ptr": ptr}
+        return records.host_records(*HOST[:4], bounces, caa_issuers=issuers, **said)
+
+    made = records.remembering(
+        host("b.yard.example", "new.example"), host("a.yard.example", "old.example", rua="mailto:d@r.example", ptr=True)
+    )
+    (caa,) = [record for record in made if record["type"] == "CAA"]
+    assert (caa["values"], caa["was"]) == (['0 issue "new.example"'], ['0 issue "old.example"'])
+    gone = {(record["name"], record["type"]): record["was"] for record in made if not record["values"]}
+    assert gone == {
+        ("a.yard.example", "MX"): ["10 mx1.yard.example."],
+        ("a.yard.example", "TXT"): ["v=spf1 ip4:10.9.1.1 ip6:fd00:9::1 -all"],
+        ("*._report._dmarc.r.example", "TXT"): ["v=DMARC1"],
+    }
+    _, refused = planner.combine(map(model.parse_record, made))  # whoever sets the PTR record now, one wants it
+    assert refused == []
+    (none,) = [
+        one for one in records.remembering(host("a.example"), host("a.example", "old.example")) if not one["values"]
+    ]
+    assert (none["type"], none["was"], model.parse_record(none).absent) == ("CAA", ['0 issue "old.example"'], True)
 
 
 def test_a_tlsa_record_names_every_key_that_is_served() -> None:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.sendyard.mail.plugins.module_utils import domains
+from ansible_collections.sendyard.mail.plugins.module_utils import domains, records
 from ansible_collections.sendyard.mail.plugins.module_utils.domains import Domain, Host, Login
 from ansible_collections.sendyard.mail.plugins.plugin_utils import owner
 
 HOST = Host("mx1", "mx1.yard.example", "mx1-1", ("192.0.2.10",))
+OWN = {"bounce_domain": "b.yard.example", "caa_issuers": ("ca.example",), "ptr": True}  # of its own names alone
 ACME, GLOBEX = (Domain(name, ("mx1",), "ours") for name in ("acme.example", "globex.example"))
 
 
@@ -36,6 +37,7 @@ def table(*served: Domain, host: Host = HOST, kept: tuple[str, ...] = (), publis
         (table(ACME, kept=("globex.example",)), table(ACME, GLOBEX), {"globex.example"}),
         (table(ACME), table(ACME, host=replace(HOST, selector="mx1-2")), {"acme.example", HOST.fqdn}),
         (table(ACME), table(ACME, publishing="otherwise"), {"acme.example", HOST.fqdn}),
+        *((table(ACME), table(ACME, host=replace(HOST, **{name: value})), {HOST.fqdn}) for name, value in OWN.items()),
     ],
 )
 def test_the_domains_with_new_records_are_those_whose_records_or_way_of_publishing_changed(
@@ -44,9 +46,19 @@ def test_the_domains_with_new_records_are_those_whose_records_or_way_of_publishi
     assert domains.with_new_records(domains.unpacked(after), domains.unpacked(before)) == new
 
 
-def test_an_inventory_without_return_paths_has_the_table_that_it_had_before_there_were_any() -> None:
-    assert domains.record_settings(HOST, ACME, "none", "", "merge").startswith("398a854f51d8c80f")
-    assert "return_path" not in domains.unpacked(table(ACME))["domains"]["acme.example"]
+def test_domains_without_settings_of_their_own_have_the_same_ones_which_make_their_records() -> None:
+    other = replace(GLOBEX, name="other.example", dmarc_policy="reject", return_path="b")
+    said = domains.unpacked(domains.compile_table(HOST, [ACME, GLOBEX, other], dmarc_policy="reject", dmarc_rua="x"))
+    names = {name: one["record_settings"] for name, one in said["domains"].items()}
+    assert names["acme.example"] == names["globex.example"]
+    assert set(said["settings"]) == set(names.values())
+    for domain, first, path in ((ACME, "none", ""), (other, "", "b")):
+        settings = said["settings"][names[domain.name]]
+        assert (settings["dmarc_policy"], settings["first_policy"], settings["return_path"]) == ("reject", first, path)
+        assert settings["dmarc_rua"] == "x"
+        records.domain_records(domain.name, HOST.selector, "", credential="", **settings)
+    own = said["settings"][names[HOST.fqdn]]
+    assert records.host_records(selector="", public_key="", subject="", credential="", **own)
 
 
 @pytest.mark.parametrize(

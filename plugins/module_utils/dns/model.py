@@ -111,7 +111,7 @@ class Want:
             record), manual (somebody else must publish it).
         absent: remove exactly our values.
         first: what a first record says instead where it is about the apex of its zone; it is left alone as long as it
-            says that.
+            says that. A DMARC record that we wrote earlier, with the same policy, becomes this one.
         optional: where the credential has no zone for it, or may not write there, that is nobody's fault.
         attempted: an earlier run, of which nobody knows the end, may have written it just now.
         subjects: the domains or hosts whose fault a failure is.

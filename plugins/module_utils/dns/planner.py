@@ -270,6 +270,8 @@ def _own(want: Want, found: RRset | None, inherited: str, adopt: bool) -> tuple[
         return found or RRset(want.key, want.ttl, want.first), ""
     if found is None:
         return RRset(want.key, want.ttl, want.values), ""
+    if _says_what_a_first_one_said(want, found):
+        want = replace(want, values=want.first)
     wanted = _identities(want.values)
     foreign = [value for value in found.values if not _is_ours(want, value)]
     if foreign and not adopt:
@@ -284,6 +286,13 @@ def _own(want: Want, found: RRset | None, inherited: str, adopt: bool) -> tuple[
         )
     kept = tuple(value for value in found.values if value.identity in wanted)
     return RRset(want.key, want.ttl, _union(kept, want.values)) if _differs(found, kept, want) else found, ""
+
+
+def _says_what_a_first_one_said(want: Want, found: RRset) -> bool:
+    """Return whether a DMARC record of ours stands that has the policy of a first one, and something else of it not."""
+    if not want.first or not _is_dmarc(want.key) or not _identities(found.values) <= _identities(want.was):
+        return False
+    return {dmarc.policy(value.text) for value in (*found.values, *want.first)} == {dmarc.policy(want.first[0].text)}
 
 
 def _differs(found: RRset, kept: Sequence[Value], want: Want) -> bool:

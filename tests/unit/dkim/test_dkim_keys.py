@@ -24,13 +24,18 @@ ADDRESS = "198.51.100.1"
 
 
 def table(
-    *names: str, settings: str = "s", kept: tuple[str, ...] = (), addresses: tuple[str, ...] = (ADDRESS,)
+    *names: str,
+    settings: str = "s",
+    kept: tuple[str, ...] = (),
+    addresses: tuple[str, ...] = (ADDRESS,),
+    **said: Any,
 ) -> dict[str, Any]:
-    """A host's table with its own domain and `names`."""
+    """A host's table with its own domain and `names`, all with the same record settings, of which `said` are some."""
     return {
         "host": {"addresses": list(addresses)},
         "kept": list(kept),
         "domains": {name: {"logins": [], "record_settings": settings} for name in (OWN, *names)},
+        "settings": {settings: {"addresses": list(addresses), "return_path": "", **said}},
         "logins": {},
     }
 
@@ -129,53 +134,92 @@ def test_changed_record_settings_are_pending_while_the_key_goes_on_signing(where
     assert make(where, settings="other").pending == {}
 
 
-def test_addresses_of_a_run_that_was_not_confirmed_are_remembered(where: Directories) -> None:
-    def make_at(address: str) -> Outcome:
-        return make(where, settings=address, addresses=(address,))
+def test_settings_of_a_run_that_was_not_confirmed_are_remembered(where: Directories) -> None:
+    def facts(address: str, rua: str) -> dict[str, Any]:
+        return {"settings": address + rua, "addresses": (address,), "dmarc_rua": rua}
 
-    publish(where, make_at("198.51.100.1"), settings="198.51.100.1")
-    for _ in range(2):
-        make_at("198.51.100.2")  # its records were written, and the run ended before they were seen
-    third = make_at("198.51.100.3")
-    assert third.pending[OWN]["earlier"][:2] == [["198.51.100.1"], ["198.51.100.2"]]
-    back = make_at("198.51.100.1")
+    def earlier(address: str, rua: str) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = make(where, **facts(address, rua)).pending[OWN]["earlier"]
+        return told
+
+    first = facts("198.51.100.1", "a")
+    publish(where, make(where, **first), **first)
+    for _ in range(2):  # its records were written, and the run ended before they were seen
+        assert earlier("198.51.100.1", "b")[0] == {"dmarc_rua": "a"}
+    assert earlier("198.51.100.3", "b") == [
+        {"addresses": ["198.51.100.1"], "dmarc_rua": "a"},
+        {"addresses": ["198.51.100.1"]},
+    ]
+    back = make(where, **first)
     assert set(back.pending) == {OWN}  # its records were published once, and may be replaced by now
-    publish(where, back, settings="198.51.100.1")
-    assert make_at("198.51.100.1").pending == {}
-    assert make_at("198.51.100.4").pending[OWN]["earlier"][0] == ["198.51.100.1"]
-    assert len(make_at("198.51.100.4").pending[OWN]["earlier"]) == 2
+    assert back.pending[OWN]["earlier"] == [
+        {"dmarc_rua": "b"},
+        {"addresses": ["198.51.100.3"], "dmarc_rua": "b"},
+    ]
+    publish(where, back, **first)
+    assert make(where, **first).pending == {}
+    assert earlier("198.51.100.4", "a") == [{"addresses": ["198.51.100.1"]}]
 
 
-def test_return_paths_are_remembered_until_the_records_without_them_were_seen(where: Directories) -> None:
-    def make_with(name: str) -> Outcome:
-        said = table(settings=name)
-        if name:
-            said["domains"][OWN]["return_path"] = name
-        outcome = dkim_keys.make(said, "s1", where, dry=False)
-        seen.update({name: (said, outcome)})
-        return outcome
+def test_settings_are_kept_once_however_many_domains_have_them(where: Directories) -> None:
+    names = ("acme.example", "globex.example")
+    publish(where, make(where, *names), *names)
+    make(where, *names, settings="t", dmarc_rua="b")
+    state = json.loads((where.state / "dkim.json").read_text())
+    assert state["settings"] == [
+        {"addresses": [ADDRESS], "return_path": ""},
+        {"addresses": [ADDRESS], "return_path": "", "dmarc_rua": "b"},
+    ]
+    assert state["confirmed"] == dict.fromkeys((OWN, *names), 0)
+    assert state["attempted"] == {name: [1] for name in (OWN, *names)}
+    told = make(where, *names, settings="u")
+    assert told.pending["acme.example"]["earlier"] == [{"dmarc_rua": "b"}]
+    publish(where, told, *names, settings="u")
+    assert len(json.loads((where.state / "dkim.json").read_text())["settings"]) == 1  # nobody has the others any more
 
-    def confirm(name: str) -> None:
-        said, outcome = seen[name]
-        found = [{"domain": OWN, "digest": outcome.pending[OWN]["digest"]}]
-        dkim_keys.publish(said, "s1", found, where, dry=False)
 
-    seen: dict[str, tuple[dict[str, Any], Outcome]] = {}
-    assert make_with("a.acme.example").pending[OWN]["return_paths"] == []
-    confirm("a.acme.example")
-    assert make_with("a.acme.example").pending == {}
-    assert make_with("b.acme.example").pending[OWN]["return_paths"] == ["a.acme.example"]
-    # That run ended before its records were seen.
-    assert make_with("").pending[OWN]["return_paths"] == ["a.acme.example", "b.acme.example"]
-    confirm("")
-    assert make_with("c.acme.example").pending[OWN]["return_paths"] == []
+def test_what_a_domain_had_is_known_when_its_file_is_in_order_again(where: Directories) -> None:
+    publish(where, make(where, "acme.example"), "acme.example")
+    publish(where, make(where, kept=("acme.example",), settings="t", addresses=(NEW,)), settings="t", addresses=(NEW,))
+    told = make(where, "acme.example", settings="t", addresses=(NEW,)).pending["acme.example"]
+    assert told["earlier"] == [{"addresses": [ADDRESS]}]
+
+
+def test_the_state_of_before_settings_were_remembered_is_read(where: Directories) -> None:
+    made = make(where)
+    publish(where, made)
+    path = where.state / "dkim.json"
+    said = json.loads(path.read_text())
+    for name in ("settings", "confirmed", "attempted"):
+        said.pop(name)
+    said |= {
+        "addresses": {OWN: ["198.51.100.8"]},
+        "attempted": {OWN: [["198.51.100.9"]]},
+        "return_paths": {OWN: [f"a.{OWN}", f"b.{OWN}"], "left.example": ["c.left.example"]},
+    }
+    path.write_text(json.dumps(said))
+    assert dkim_keys.sending(OWN, where)["confirmed"] == ["198.51.100.8"]
+    both = ["198.51.100.8", "198.51.100.9"]
+    told = [
+        {"addresses": ["198.51.100.8"]},
+        {"addresses": ["198.51.100.9"]},
+        {"addresses": both, "return_path": "a"},
+        {"addresses": both, "return_path": "b"},
+    ]
+    assert make(where, settings="t").pending[OWN]["earlier"] == told
+    state = json.loads(path.read_text())
+    assert not {"addresses", "return_paths"} & set(state)
+    again = make(where, settings="u", addresses=("198.51.100.9",)).pending[OWN]
+    assert again["attempted"]  # by the run of before
+    assert {"addresses": both, "return_path": "b"} in again["earlier"]
+    assert len(json.loads(path.read_text())["attempted"]["left.example"]) == 1
 
 
 def test_check_mode_remembers_no_addresses(where: Directories) -> None:
     publish(where, make(where))
     before = snapshot(where)
     told = dkim_keys.make(table(settings="2", addresses=("198.51.100.2",)), "s1", where, dry=True)
-    assert told.pending[OWN]["earlier"] == [[ADDRESS]]
+    assert told.pending[OWN]["earlier"] == [{"addresses": [ADDRESS]}]
     assert snapshot(where) == before
 
 
@@ -395,7 +439,8 @@ def test_a_dry_run_remembers_nothing(where: Directories, clock: list[float]) -> 
 
 def test_what_a_run_that_was_not_confirmed_may_have_written_is_told(where: Directories) -> None:
     publish(where, make(where))
-    assert not make(where, settings="t").pending[OWN]["attempted"]  # with the addresses that were confirmed
+    for rua in "ab":  # with the addresses that were confirmed
+        assert not make(where, settings="t", dmarc_rua=rua).pending[OWN]["attempted"]
     for attempted in (False, True):
         told = make(where, settings="u", addresses=(ADDRESS, NEW)).pending[OWN]
         assert told["attempted"] == attempted

@@ -27,6 +27,7 @@ TABLE = {
         "mx1.yard.example": {"logins": [], "record_settings": "a"},
         "acme.example": {"logins": ["app@acme.example"], "record_settings": "b"},
     },
+    "settings": {name: {"addresses": ["198.51.100.1"]} for name in "ab"},
     "logins": {"app@acme.example": "{SSHA512}c2VjcmV0"},
 }
 
