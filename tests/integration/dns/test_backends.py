@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -239,6 +239,84 @@ def test_addresses_that_are_included_change_without_the_shared_record(yard: Yard
     assert shared() == f"{theirs} ip4:10.9.1.2 ?all"
     yard.publish(*wanted("10.9.1.2", "include"), state="absent")
     assert yard.foreign() == before
+
+
+def of_domain(yard: Yard, earlier: Sequence[dict[str, Any]] = (), **said: Any) -> list[records.Record]:
+    """The records of a domain of these settings, which had `earlier` ones."""
+
+    def having(settings: dict[str, Any]) -> list[records.Record]:
+        settings = {"addresses": ["10.9.1.1"], "fqdn": "mx1.example", **settings}
+        return records.domain_records(yard.zone.removesuffix("."), "mx1-1", KEY, credential="lab", **settings)
+
+    return records.remembering(having(said), [record for settings in earlier for record in having(settings)])
+
+
+def test_our_dmarc_record_follows_its_settings_and_a_foreign_one_stays(yard: Yard) -> None:
+    def policy() -> list[str]:
+        return yard.server.values(yard.name("_dmarc"), "TXT")
+
+    old, new = {"dmarc_rua": "mailto:old@a.example"}, {"dmarc_rua": "mailto:new@a.example"}
+    strong = {"dmarc_policy": "reject", "first_policy": "none"}
+    assert not yard.publish(*of_domain(yard, **old, **strong)).faults
+    assert policy() == ['"v=DMARC1; p=none; rua=mailto:old@a.example"']
+    # A first policy stays a first one, whatever else of it changes.
+    assert not yard.publish(*of_domain(yard, [{**old, **strong}], **new, **strong)).faults
+    assert policy() == ['"v=DMARC1; p=none; rua=mailto:new@a.example"']
+    # The domain's own policy, and no reports any more.
+    assert not yard.publish(*of_domain(yard, [{**new, **strong}], dmarc_policy="reject")).faults
+    assert policy() == ['"v=DMARC1; p=reject"']
+    # What is not known to be ours is never weakened; what is follows.
+    assert not yard.publish(*of_domain(yard, dmarc_policy="none")).faults
+    assert policy() == ['"v=DMARC1; p=reject"']
+    assert not yard.publish(*of_domain(yard, [{"dmarc_policy": "reject"}], dmarc_policy="quarantine")).faults
+    assert policy() == ['"v=DMARC1; p=quarantine"']
+    stands = "v=DMARC1; p=quarantine"
+    for foreign in ("v=DMARC1; p=reject; rua=mailto:their@a.example", f"{stands}; adkim=s"):
+        yard.publish(yard.record("_dmarc", "TXT", [stands]), state="absent")
+        yard.publish(yard.record("_dmarc", "TXT", [stands := foreign]))
+        outcome = yard.publish(*of_domain(yard, [{"dmarc_policy": "quarantine"}, old], dmarc_policy="none", **new))
+        assert (outcome.faults, policy()) == ({}, [f'"{foreign}"'])
+        assert "is not ours and stays" in str(outcome.notes)
+
+
+def test_a_domain_that_goes_back_to_merge_leaves_nothing_of_the_other_style(yard: Yard) -> None:
+    before = yard.foreign()
+    name = yard.name("_spf-sendyard")
+    yard.publish(*of_domain(yard, spf_style="include"))
+    assert yard.server.values(name, "TXT") == ['"v=spf1 ip4:10.9.1.1 -all"']
+    yard.publish(*of_domain(yard, [{"spf_style": "include"}, {"spf_style": "include", "addresses": ["10.9.1.9"]}]))
+    assert yard.server.values(name, "TXT") == []
+    # Another server of the domain has its addresses there, until its own run.
+    yard.publish(*of_domain(yard, spf_style="include"), *of_domain(yard, spf_style="include", addresses=["10.9.1.2"]))
+    yard.publish(*of_domain(yard, [{"spf_style": "include"}]))
+    assert yard.server.values(name, "TXT") == ['"v=spf1 ip4:10.9.1.2 -all"']
+    theirs = {"addresses": ["10.9.1.2"]}
+    yard.publish(*of_domain(yard, [{"spf_style": "include", **theirs}], **theirs))
+    yard.publish(*of_domain(yard), *of_domain(yard, **theirs), state="absent")
+    assert yard.foreign() == before
+
+
+def test_an_issuer_of_ours_that_is_given_up_goes_and_a_foreign_one_stays(yard: Yard) -> None:
+    name = f"mx1.{yard.zone.removesuffix('.')}"
+
+    def server(*issuers: str, earlier: Sequence[str] = ()) -> list[records.Record]:
+        made = [
+            records.host_records(
+                name, ["10.9.1.1"], "s", KEY, f"bounces.{name}", subject="mx1", credential="lab", caa_issuers=some
+            )
+            for some in (issuers, earlier)
+        ]
+        return [record for record in records.remembering(*made) if record["mode"] == "member"]
+
+    def issuers() -> list[str]:
+        return yard.server.values(f"{name}.", "CAA")
+
+    yard.publish(*server("old.example"))
+    yard.publish(yard.record("mx1", "CAA", ['0 issue "foreign.example"'], mode="member"))
+    assert not yard.publish(*server("new.example", earlier=["old.example", "older.example"])).faults
+    assert issuers() == ['0 issue "foreign.example"', '0 issue "new.example"']
+    assert not yard.publish(*server(earlier=["new.example"])).faults
+    assert issuers() == ['0 issue "foreign.example"']
 
 
 NUMBERS = st.lists(st.integers(0, 20), min_size=1, max_size=3, unique=True)
