@@ -11,6 +11,7 @@ that was cut short is as good as lost: OpenDKIM cannot sign with it. Size, owner
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -79,6 +80,12 @@ class Outcome:
     def changed(self) -> bool:
         """True if a key was made, moved or retired, or had its owner and mode put right."""
         return bool(self.made or self.moved or self.retired or self.repaired)
+
+
+def fingerprints(names: Iterable[str], state: Path = STATE_DIRECTORY) -> dict[str, str]:
+    """Return the hex sha256 of the public key (DER) of each of `names` that has one."""
+    public = read_state(STATE, state).get("public", {})
+    return {name: hashlib.sha256(base64.b64decode(public[name])).hexdigest() for name in names if public.get(name)}
 
 
 def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bool, tell_all: bool = False) -> Outcome:

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The scorecard: what is checked, how a finding reads, and what a run's end is worth.
 
-A probe makes an `Outcome` for each place it looked at; a `Row` joins those of one check and subject; the report holds
-the rows of each host, the faults of single domains, and the exit code of the run.
+A probe makes an `Outcome` for each place it looked at, a check of what the world sees one for its subject; a `Row`
+joins those of one check and subject; the report holds the rows of each host, the faults of single domains, and the exit
+code of the run.
 """
 
 from __future__ import annotations
@@ -12,21 +13,16 @@ from __future__ import annotations
 import enum
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from .checks import catalogue, model
 from .replies import explain as replies
 
+Verdict = model.Verdict
+CHECKS = catalogue.CHECKS
 FORMAT = 1
 MAX_EVIDENCE = 3  # different findings that one row quotes
-
-
-class Verdict(enum.StrEnum):
-    """What a check found. `unknown`: it could not be tried from here, and its evidence says why."""
-
-    PASS = "pass"  # noqa: S105  not a password
-    UNKNOWN = "unknown"
-    FAIL = "fail"
 
 
 class Standing(enum.StrEnum):
@@ -37,6 +33,19 @@ class Standing(enum.StrEnum):
     DOMAINS_AT_FAULT = "domains_at_fault"
     STOPPED = "stopped"
     REJECTED = "rejected"
+
+
+class FailOn(enum.StrEnum):
+    """What of a scorecard fails the run: what must be so and is not, what should be so too, or nothing."""
+
+    MUST = "must"
+    SHOULD = "should"
+    NEVER = "never"
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts that count as a rejection."""
+        return (Verdict.WARN, Verdict.FAIL) if self is FailOn.SHOULD else (Verdict.FAIL,)
 
 
 # What a run exits with by them; 4, an unreachable host, is for Ansible itself to tell.
@@ -50,144 +59,6 @@ EXIT_CODES: Mapping[Standing, int] = {
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing a receiver, or an abuser, would find out: who demands it, and what to do where it fails."""
-
-    title: str
-    rule: str
-    fix: str
-
-
-CHECKS: Mapping[str, Check] = {
-    "smtp.reachable": Check(
-        "the four ports answer",
-        "RFC 8314, RFC 5321 section 4.5.1",
-        "Open 25, 465, 587 and 2525 (tcp) in the provider's firewall; see `systemctl status postfix@-` on the host.",
-    ),
-    "smtp.greeting": Check(
-        "banner and EHLO carry the host's name",
-        "RFC 5321 section 4.3.1; receivers compare it with PTR",
-        "Run site.yml: it writes `myhostname`. Whatever answers now is not the Postfix it configured.",
-    ),
-    "smtp.vrfy": Check(
-        "VRFY tells nobody who has a mailbox",
-        "RFC 5321 section 7.3",
-        "Run site.yml: it sets `disable_vrfy_command = yes`.",
-    ),
-    "tls.starttls": Check(
-        "STARTTLS is offered and works",
-        "Gmail 5.7.29, RFC 3207",
-        "Look at the certificate files that main.cf names, then run playbooks/serve.yml.",
-    ),
-    "tls.certificate": Check(
-        "the certificate is valid for the name",
-        "RFC 8314 section 3, RFC 9525",
-        "Run playbooks/serve.yml; with `acme`, the host's name must resolve and port 80 be open.",
-    ),
-    "tls.versions": Check(
-        "TLS below 1.2 is refused",
-        "RFC 8996",
-        "Run site.yml: it sets `smtpd_tls_protocols` and `smtpd_tls_mandatory_protocols` to >=TLSv1.2.",
-    ),
-    "tls.suites": Check(
-        "cipher suites that hide nothing are refused",
-        "RFC 9325 section 4.2.1",
-        "Run site.yml: it sets `smtpd_tls_ciphers` and `smtpd_tls_mandatory_ciphers` to high.",
-    ),
-    "tls.injection": Check(
-        "what was pipelined behind STARTTLS in clear is not obeyed",
-        "CVE-2011-0411, RFC 3207 section 4.2",
-        "Do not put a proxy that speaks SMTP before the host's ports.",
-    ),
-    "auth.clear": Check(
-        "AUTH is neither offered nor taken in clear, nor on 25 at all",
-        "RFC 4954 section 4, RFC 8314",
-        "Run site.yml: it sets `smtpd_tls_auth_only`, and `smtpd_sasl_auth_enable` for the submission ports only.",
-    ),
-    "auth.wrong_password": Check(
-        "a wrong password gets 535",
-        "RFC 4954 section 6",
-        "Look at Dovecot's log on the host: `journalctl -u dovecot`.",
-    ),
-    "relay.refused": Check(
-        "nobody relays without a login",
-        "open relays are listed within hours",
-        "Run site.yml; look for permit_mynetworks or permit_… in master.cf's listeners.",
-    ),
-    "sender.envelope": Check(
-        "a login cannot use another domain's envelope sender",
-        "RFC 6409 section 6.1",
-        "Run site.yml: it sets `reject_sender_login_mismatch` for the submission ports.",
-    ),
-    "sender.header": Check(
-        "a login cannot use another domain's From:",
-        "DMARC: the host signs for the domain of From:",
-        "See `systemctl status sendyard-gate` on the host, and that every submission port names it in smtpd_milters.",
-    ),
-    "sender.null": Check(
-        "a login cannot send from the null sender",
-        "RFC 5321 section 4.5.5",
-        "Run site.yml: `submission_sender_restrictions` refuses it.",
-    ),
-    "smuggling.refused": Check(
-        "one transaction yields one message",
-        "CVE-2023-51764",
-        "Run site.yml: it sets `smtpd_forbid_bare_newline`. Put no proxy that speaks SMTP before the host's ports.",
-    ),
-    "submit.accepted": Check(
-        "a login can submit a message",
-        "RFC 6409",
-        "The evidence has the server's reply; its log on the host says more.",
-    ),
-    "mailbox.postmaster": Check(
-        "postmaster@ and abuse@ are accepted",
-        "RFC 5321 section 4.5.1, RFC 2142",
-        "Run site.yml; see the log on the host for the reason of the refusal.",
-    ),
-    "mailbox.bounces": Check(
-        "bounces are accepted",
-        "RFC 5321 section 4.5.5; a sender that takes no bounces is refused",
-        "Run site.yml; see the log on the host for the reason of the refusal.",
-    ),
-    "delivered.accepted": Check(
-        "the message was accepted by the receiver",
-        "",
-        "The receiver's reply says what it wants; playbooks/explain.yml says what a reply means.",
-    ),
-    "delivered.spf": Check(
-        "the receiver saw SPF pass",
-        "Gmail 5.7.27, Yahoo, Microsoft 5.7.515",
-        "Run playbooks/publish.yml; what the host sends from must be one of its addresses in the inventory.",
-    ),
-    "delivered.dkim": Check(
-        "the receiver saw DKIM pass",
-        "Gmail 5.7.30, Yahoo, Microsoft 5.7.515",
-        "Run playbooks/publish.yml; compare the selector's record with the host's key.",
-    ),
-    "delivered.dmarc": Check(
-        "the receiver saw DMARC pass",
-        "Gmail 5.7.31 and 5.7.32, Yahoo, Microsoft 5.7.515",
-        "Run playbooks/publish.yml; From:, DKIM d= and the envelope sender must share the domain.",
-    ),
-    "delivered.signature": Check(
-        "the signature verifies against the published key",
-        "RFC 6376",
-        "Run playbooks/publish.yml; if the key's record is right, something on the way rewrote the message.",
-    ),
-    "delivered.tls": Check(
-        "the message left over TLS",
-        "Gmail 5.7.29",
-        "See `smtp_tls_security_level` on the host, and whether the receiver offers STARTTLS.",
-    ),
-    "delivered.privacy": Check(
-        "the client's address and login did not leave",
-        "personal data",
-        "Run site.yml: it hides the client's session in Received.",
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What one check found at one place. `subject` is the host's name, or the domain whose matter it is."""
 
@@ -196,6 +67,7 @@ class Outcome:
     subject: str
     evidence: str
     where: str = ""
+    because: str = ""  # the check that kept this one from being tried
 
 
 @dataclass(frozen=True)
@@ -207,6 +79,7 @@ class Row:
     subject: str
     evidence: str
     where: tuple[str, ...]
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,11 +99,22 @@ class HostReport:
     rows: tuple[Row, ...] = ()
     stopped: str = ""
     proven: str = ""  # ISO 8601, where the proof is an earlier run's
+    fail_on: FailOn = FailOn.MUST
+
+    @property
+    def wrong(self) -> tuple[Row, ...]:
+        """The rows that count as failures."""
+        return tuple(row for row in self.rows if row.verdict in self.fail_on.verdicts)
+
+    @property
+    def tried(self) -> bool:
+        """True where sessions and a message have shown how it stands, and not only what can be looked up."""
+        return any(row.check in catalogue.PROVEN for row in self.rows)
 
     @property
     def rejected(self) -> bool:
         """True where a receiver would reject what this host sends, or it takes what it must not."""
-        return any(row.verdict is Verdict.FAIL and row.subject == self.fqdn for row in self.rows)
+        return any(row.subject == self.fqdn for row in self.wrong)
 
 
 @dataclass(frozen=True)
@@ -240,6 +124,13 @@ class Report:
     hosts: tuple[HostReport, ...]
     faults: tuple[Fault, ...] = ()
     generated: str = ""  # ISO 8601, UTC
+    fail_on: FailOn = FailOn.MUST
+
+    @property
+    def exit_code(self) -> int:
+        """What the run exits with, as far as it is the scorecard's to say."""
+        rejected = self.standing in (Standing.REJECTED, Standing.DOMAINS_AT_FAULT)
+        return 0 if rejected and self.fail_on is FailOn.NEVER else EXIT_CODES[self.standing]
 
     @property
     def standing(self) -> Standing:
@@ -250,7 +141,7 @@ class Report:
             return Standing.STOPPED
         if self.all_faults:
             return Standing.DOMAINS_AT_FAULT
-        return Standing.FINE if all(host.rows for host in self.hosts) else Standing.UNPROVEN
+        return Standing.FINE if all(host.tried for host in self.hosts) else Standing.UNPROVEN
 
     @property
     def all_faults(self) -> tuple[Fault, ...]:
@@ -258,21 +149,38 @@ class Report:
         proven = tuple(
             Fault(row.subject, f"{row.check} failed on {host.name}: {row.evidence}")
             for host in self.hosts
-            for row in host.rows
-            if row.verdict is Verdict.FAIL and row.subject != host.fqdn
+            for row in host.wrong
+            if row.subject != host.fqdn
         )
         return tuple(dict.fromkeys(self.faults + proven))
 
 
 def rows(outcomes: Iterable[Outcome]) -> tuple[Row, ...]:
-    """Join outcomes by check and subject, subjects as they came and checks as in CHECKS; the worst verdict counts."""
+    """Join outcomes by check and subject, subjects as they came and checks as in CHECKS; the worst verdict counts.
+
+    What failed because of another check that failed is unknown: there is one thing to mend, not two.
+    """
     grouped: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         grouped.setdefault((outcome.subject, outcome.check), []).append(outcome)
-    subjects = list(dict.fromkeys(key[0] for key in grouped))
-    checks = list(CHECKS)
-    joined = [_row(found) for found in grouped.values()]
-    return tuple(sorted(joined, key=lambda row: (subjects.index(row.subject), checks.index(row.check))))
+    subjects = {subject: number for number, subject in enumerate(dict.fromkeys(key[0] for key in grouped))}
+    checks = {check: number for number, check in enumerate(CHECKS)}
+    joined = {place: _row(found) for place, found in grouped.items()}
+    told = (_with_cause(row, joined) for row in joined.values())
+    return tuple(sorted(told, key=lambda row: (subjects[row.subject], checks[row.check])))
+
+
+def _with_cause(row: Row, joined: Mapping[tuple[str, str], Row]) -> Row:
+    if row.verdict is not Verdict.FAIL:
+        return row
+    for need in CHECKS[row.check].needs:
+        cause = joined.get((row.subject, need))
+        if cause and (cause.verdict is Verdict.FAIL or cause.because):
+            root = cause.because or need
+            return replace(
+                row, verdict=Verdict.UNKNOWN, because=root, evidence=f"because of {root}; it saw: {row.evidence}"
+            )
+    return row
 
 
 def _row(found: Sequence[Outcome]) -> Row:
@@ -290,6 +198,7 @@ def _row(found: Sequence[Outcome]) -> Row:
         subject=found[0].subject,
         evidence="; ".join(evidence[:MAX_EVIDENCE]) + more,
         where=tuple(dict.fromkeys(outcome.where for outcome in told if outcome.where)),
+        because=ranked[0].because,
     )
 
 
@@ -301,6 +210,7 @@ def outcome_from(value: Mapping[str, str]) -> Outcome:
         subject=value["subject"],
         evidence=value["evidence"],
         where=value.get("where", ""),
+        because=value.get("because", ""),
     )
 
 
@@ -315,26 +225,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "format": FORMAT,
         "generated": report.generated,
         "verdict": str(report.standing),
+        "fail_on": str(report.fail_on),
         "hosts": {
             host.name: {
                 "fqdn": host.fqdn,
-                "verdict": _host_verdict(host),
+                "verdict": verdict_of(host),
                 "stopped": host.stopped,
                 "proven": host.proven,
-                "checks": [
-                    {
-                        "id": row.check,
-                        "title": CHECKS[row.check].title,
-                        "subject": row.subject,
-                        "verdict": str(row.verdict),
-                        "evidence": row.evidence,
-                        "where": list(row.where),
-                        "rule": CHECKS[row.check].rule,
-                        "fix": _fix(row) if row.verdict is not Verdict.PASS else "",
-                        "explained": replies.as_plain(explained) if (explained := _explained(row)) else None,
-                    }
-                    for row in host.rows
-                ],
+                "checks": [_row_as_json(row) for row in host.rows],
             }
             for host in report.hosts
         },
@@ -342,7 +240,28 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _explained(row: Row) -> replies.Explanation | None:
+def _row_as_json(row: Row) -> dict[str, Any]:
+    check = CHECKS[row.check]
+    explained = explanation_of(row)
+    return {
+        "id": row.check,
+        "group": check.group,
+        "level": str(check.level),
+        "title": check.title,
+        "subject": row.subject,
+        "verdict": str(row.verdict),
+        "evidence": row.evidence,
+        "because": row.because,
+        "where": list(row.where),
+        "rule": check.rule,
+        "sources": {name: asdict(source) for name, source in catalogue.sources(check).items()},
+        "codes": dict(check.codes),
+        "fix": fix_of(row) if row.verdict is not Verdict.PASS else "",
+        "explained": replies.as_plain(explained) if explained else None,
+    }
+
+
+def explanation_of(row: Row) -> replies.Explanation | None:
     """What the receiver's reply means that the evidence quotes; None where it quotes none, or the message was taken."""
     if row.check != "delivered.accepted" or row.verdict is Verdict.PASS:
         return None
@@ -350,17 +269,21 @@ def _explained(row: Row) -> replies.Explanation | None:
     return explanation if explanation.row or explanation.code else None
 
 
-def _fix(row: Row) -> str:
-    explanation = _explained(row)
+def fix_of(row: Row) -> str:
+    """The one thing to do."""
+    if row.because:
+        return f"Mend {row.because} first."
+    explanation = explanation_of(row)
     return explanation.to_do if explanation else CHECKS[row.check].fix
 
 
-def _host_verdict(host: HostReport) -> str:
+def verdict_of(host: HostReport) -> str:
+    """How one host stands: stopped, rejected, unproven or accepted."""
     if host.stopped:
         return "stopped"
     if host.rejected:
         return "rejected"
-    return "unproven" if not host.rows else "accepted"
+    return "accepted" if host.tried else "unproven"
 
 
 def render(report: Report, *, width: int = 100) -> list[str]:
@@ -378,11 +301,11 @@ def render(report: Report, *, width: int = 100) -> list[str]:
 def _render_host(host: HostReport, width: int) -> list[str]:
     counted = {verdict: sum(row.verdict is verdict for row in host.rows) for verdict in Verdict}
     told = ", ".join(f"{number} {verdict}" for verdict, number in counted.items() if number)
-    heading = f"{host.name} ({host.fqdn}): {_host_verdict(host)}" + (f"; {told}" if told else "")
+    heading = f"{host.name} ({host.fqdn}): {verdict_of(host)}" + (f"; {told}" if told else "")
     lines = ["", heading, "-" * min(len(heading), width)]
     if host.proven:
         lines.append(f"  as it was proven at {host.proven}")
-    if not host.rows and not host.stopped:
+    if not host.tried and not host.stopped:
         lines.append("  not proven: run playbooks/prove.yml")
     if host.stopped:
         lines += _wrapped(host.stopped, "  ", width)
@@ -397,11 +320,11 @@ def _render_host(host: HostReport, width: int) -> list[str]:
         lines += _wrapped(
             head + subject + ("likewise" if repeated else row.evidence + place), " " * len(head), width, first=""
         )
-        explanation = _explained(row)
+        explanation = explanation_of(row)
         if explanation:
             lines += _wrapped(f"{explanation.says} means: {explanation.meaning}", " " * len(head), width)
-        if row.verdict is Verdict.FAIL or explanation:
-            lines += _wrapped(f"fix: {_fix(row)}", " " * len(head), width)
+        if row.verdict in (Verdict.WARN, Verdict.FAIL) or explanation:
+            lines += _wrapped(f"fix: {fix_of(row)}", " " * len(head), width)
     if proven:
         plural = "domain" if len(proven) == 1 else "domains"
         lines += _wrapped(f"pass    {len(proven)} {plural}: {_listed(proven)}", " " * 8, width, first="")
@@ -427,12 +350,14 @@ def verdict_line(report: Report) -> str:
     at_fault = _listed(list(dict.fromkeys(fault.subject for fault in report.all_faults)))
     rejected = ", ".join(host.name for host in report.hosts if host.rejected)
     stopped = ", ".join(host.name for host in report.hosts if host.stopped)
-    known = all(row.verdict is Verdict.PASS for host in report.hosts for row in host.rows)
+    found = {row.verdict for host in report.hosts for row in host.rows}
     fine = "Fine: receivers that check would accept what these servers send."
+    if Verdict.UNKNOWN in found:
+        fine = "Nothing is wrong that could be tried; each unknown check says why it was not."
+    if Verdict.WARN in found:
+        fine = "Receivers would take what these servers send; each warning says what counts against it."
     sentences = {
-        Standing.FINE: fine
-        if known
-        else "Nothing is wrong that could be tried; each unknown check says why it was not.",
+        Standing.FINE: fine,
         Standing.UNPROVEN: "Nothing is known to be wrong; not every server was proven.",
         Standing.DOMAINS_AT_FAULT: f"The servers are fine, but these domains are at fault: {at_fault}.",
         Standing.STOPPED: f"Stopped before it could be proven: {stopped}.",
@@ -452,7 +377,12 @@ def _wrapped(text: str, indent: str, width: int, *, first: str | None = None) ->
     )
 
 
-def report_from(hosts: Sequence[Mapping[str, Any]], faults: Sequence[Mapping[str, str]], generated: str) -> Report:
+def report_from(
+    hosts: Sequence[Mapping[str, Any]],
+    faults: Sequence[Mapping[str, str]],
+    generated: str,
+    fail_on: FailOn = FailOn.MUST,
+) -> Report:
     """Build the report from what the plays gathered.
 
     `hosts`: {"name", "fqdn", "outcomes": [as_plain…], "stopped": why there are none or "", "proven": when, if not now}.
@@ -465,9 +395,11 @@ def report_from(hosts: Sequence[Mapping[str, Any]], faults: Sequence[Mapping[str
                 rows=rows(outcome_from(value) for value in host["outcomes"]),
                 stopped=host["stopped"],
                 proven=host.get("proven", ""),
+                fail_on=fail_on,
             )
             for host in hosts
         ),
         faults=tuple(Fault(fault["subject"], fault["message"]) for fault in faults),
         generated=generated,
+        fail_on=fail_on,
     )

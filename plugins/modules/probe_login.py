@@ -80,6 +80,10 @@ domains:
   returned: when O(state=present)
   type: list
   elements: str
+keys:
+  description: The hex sha256 of the public DKIM key (DER) of the server's own domain, and of each of RV(domains).
+  returned: when O(state=present)
+  type: dict
 foreign_domain:
   description: A domain that the login of the server's own domain does not own, V("") where the server has no other.
   returned: when O(state=present)
@@ -119,7 +123,11 @@ def present(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     known = digests()
     proven = read_state(probe_login.STATE).get("domains", {})
     due = probe_login.due(known, proven, everything=params["everything"])
-    result: dict[str, Any] = {"domains": due, "foreign_domain": min(known, default="")}
+    result: dict[str, Any] = {
+        "domains": due,
+        "keys": dkim_keys.fingerprints([params["fqdn"], *due]),
+        "foreign_domain": min(known, default=""),
+    }
     if not check_mode:
         made = probe_login.make(due, params["fqdn"], lifetime=params["lifetime"] * 60)
         result.update(prefix=made.prefix, password=made.password)

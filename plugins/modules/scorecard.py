@@ -14,9 +14,9 @@ description:
   - With O(state=begun), replaces the last run's scorecard by one that says that nothing is known yet. It stands where
     the run does not come to O(state=judged). Use it with C(run_once).
   - With O(state=kept), keeps what a proof found about the task's host.
-  - With O(state=judged), prints the table of all hosts of the play, writes C(scorecard.json) below
-    C(sendyard_report_directory), and fails where a host would be rejected or a domain is at fault. Use it with
-    C(run_once).
+  - With O(state=judged), prints the table of all hosts of the play, writes C(scorecard.json), C(scorecard.html) and
+    C(scorecard.xml) (JUnit) below C(sendyard_report_directory), and fails where a host would be rejected or a domain is
+    at fault, as C(sendyard_report_fail_on) says. Use it with C(run_once).
   - With the callback P(sendyard.mail.exit_code#callback) the exit code of C(ansible-playbook) is 0 where all is fine, 2
     where a host would be rejected or failed, 3 where only domains are at fault, 4 where a host was not reached.
 author: Sendyard contributors (@sendyard)
@@ -30,6 +30,15 @@ options:
     description: What M(sendyard.mail.prove_smtp) and M(sendyard.mail.queue_trace) returned; needed with O(state=kept).
     type: list
     elements: dict
+  domains:
+    description: The domains that were due; M(sendyard.mail.public_view) looks at them too.
+    type: list
+    elements: str
+    default: []
+  keys:
+    description: What M(sendyard.mail.probe_login) returned as RV(sendyard.mail.probe_login#module:keys).
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Writes no scorecard, and judges nothing that was not tried.

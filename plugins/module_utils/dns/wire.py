@@ -130,11 +130,11 @@ def addresses(name: str, resolvers: Sequence[str] = ()) -> tuple[str, ...]:
             socket.inet_pton(family, name)
             return (name,)
     try:
-        resolver = _resolver(resolvers)
+        asked = resolver(resolvers)
         found: list[str] = []
         for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
             with suppress(dns.resolver.NoAnswer):
-                found += [rdata.address for rdata in resolver.resolve(_absolute(name), kind, lifetime=RESOLVE_TIMEOUT)]
+                found += [rdata.address for rdata in asked.resolve(_absolute(name), kind, lifetime=RESOLVE_TIMEOUT)]
     except dns.exception.DNSException as error:
         raise WireError(f"the address of {name} cannot be found: {error}") from error
     if not found:
@@ -148,7 +148,7 @@ def name_servers(zone: dns.name.Name, resolvers: Sequence[str] = ()) -> tuple[st
     `resolvers` as for `addresses`. Raises WireError where nobody answers.
     """
     try:
-        found = _resolver(resolvers).resolve(zone, dns.rdatatype.NS, lifetime=RESOLVE_TIMEOUT)
+        found = resolver(resolvers).resolve(zone, dns.rdatatype.NS, lifetime=RESOLVE_TIMEOUT)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return ()
     except dns.exception.DNSException as error:
@@ -162,7 +162,7 @@ def texts(name: dns.name.Name, kind: dns.rdatatype.RdataType, resolvers: Sequenc
     `resolvers` as for `addresses`. Raises WireError where nobody answers.
     """
     try:
-        found = _resolver(resolvers).resolve(name, kind, lifetime=RESOLVE_TIMEOUT)
+        found = resolver(resolvers).resolve(name, kind, lifetime=RESOLVE_TIMEOUT)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return ()
     except dns.exception.DNSException as error:
@@ -176,7 +176,7 @@ def has_soa(name: dns.name.Name, resolvers: Sequence[str] = ()) -> bool:
     `resolvers` as for `addresses`. Raises WireError where nobody answers.
     """
     try:
-        answer = _resolver(resolvers).resolve(name, dns.rdatatype.SOA, lifetime=RESOLVE_TIMEOUT)
+        answer = resolver(resolvers).resolve(name, dns.rdatatype.SOA, lifetime=RESOLVE_TIMEOUT)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return False
     except dns.exception.DNSException as error:
@@ -188,14 +188,15 @@ def _absolute(name: str) -> dns.name.Name:
     return dns.name.from_text(name, origin=dns.name.root)
 
 
-def _resolver(resolvers: Sequence[str]) -> dns.resolver.Resolver:
+def resolver(resolvers: Sequence[str]) -> dns.resolver.Resolver:
+    """Return what asks `resolvers` (`address@port` for another port than 53), or those of the system where none is."""
     if not resolvers:
         return dns.resolver.Resolver()
-    resolver = dns.resolver.Resolver(configure=False)
+    made = dns.resolver.Resolver(configure=False)
     ports = {address: int(port or 53) for address, _at, port in (text.partition("@") for text in resolvers)}
-    resolver.nameservers = list(ports)
-    resolver.nameserver_ports = ports
-    return resolver
+    made.nameservers = list(ports)
+    made.nameserver_ports = ports
+    return made
 
 
 class Connection:
