@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.sendyard.mail.plugins.module_utils import scorecard
+from ansible_collections.sendyard.mail.plugins.module_utils.checks import catalogue, run
 from ansible_collections.sendyard.mail.plugins.module_utils.scorecard import Outcome, Standing, Verdict
 from ansible_collections.sendyard.mail.plugins.module_utils.smtp import probes, prove
 
@@ -65,7 +66,23 @@ def test_rows_stand_in_the_order_of_the_catalogue() -> None:
 
 def test_every_check_that_is_tried_is_in_the_catalogue() -> None:
     tried = {probe.check for probe in probes.PROBES} | set(prove.DELIVERED) | {"smtp.reachable", "delivered.accepted"}
-    assert tried == set(scorecard.CHECKS)
+    assert tried == set(catalogue.PROVEN)
+    assert {*run.SERVER, *run.DOMAIN} == set(catalogue.LOOKED_UP)
+    assert not set(run.SERVER) & set(run.DOMAIN)
+
+
+@pytest.mark.parametrize("check", catalogue.CHECKS)
+def test_a_row_of_the_catalogue_is_whole(check: str) -> None:
+    row = catalogue.CHECKS[check]
+    assert row.group in catalogue.GROUPS
+    assert row.title
+    assert row.fix
+    assert set(row.needs) <= set(catalogue.CHECKS)
+    for source in catalogue.sources(row).values():
+        assert source.where.startswith("https://")
+        assert source.date
+    if check in catalogue.LOOKED_UP:
+        assert catalogue.sources(row), "nobody knows whose rule it is"
 
 
 def test_the_table_tells_what_to_do_and_for_whom() -> None:

@@ -25,7 +25,7 @@ def addresses(subject: Subject, world: World) -> Finding:
     missing = [one for one in server.addresses if not _in(one, found)]
     if missing:
         return failed(f"{evidence}; not {', '.join(missing)}")
-    foreign = [one for one in found if not _in(one, server.reached_at)]
+    foreign = [one for one in found if not _in(one, (*server.addresses, *server.reached_at))]
     return warned(f"{evidence}; {', '.join(foreign)} is not of this server") if foreign else passed(evidence)
 
 

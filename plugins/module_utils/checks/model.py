@@ -86,7 +86,7 @@ class Server:
         addresses: public ones that it sends from.
         reached_at: those that clients and bounces come to, the ones that it does not send from among them.
         issuers: what the authority that certifies it is called in CAA records; None where no authority does.
-        ports: (port, whether TLS begins at once) of its listeners.
+        ports: (port, whether TLS begins at once) of its listeners, the one for the world first.
     """
 
     fqdn: str

@@ -49,11 +49,12 @@ def tlsa(subject: Subject, world: World) -> Finding:
     """Where there is a TLSA record of port 25, it fits what is served there (RFC 7672 section 3.1)."""
     name = f"_25._tcp.{subject.server.fqdn}"
     found = world.ask(name, "TLSA")
+    port = subject.server.ports[0][0]
     if not found:
         return passed(f"{told(name, 'TLSA', ())}, so that DANE has no effect")
-    shown = {where: one for where, one in _shown(subject, world)[0].items() if where.endswith(":25")}
+    shown = {where: one for where, one in _shown(subject, world)[0].items() if where.endswith(f":{port}")}
     if not shown:
-        return unknown(f"{told(name, 'TLSA', found)}; port 25 could not be reached")
+        return unknown(f"{told(name, 'TLSA', found)}; port {port} could not be reached")
     wrong = [where for where, one in shown.items() if not any(_fits(value, one) for value in found)]
     evidence = told(name, "TLSA", found)
     if not wrong:
