@@ -325,6 +325,9 @@ def _render_host(host: HostReport, width: int) -> list[str]:
             lines += _wrapped(f"{explanation.says} means: {explanation.meaning}", " " * len(head), width)
         if row.verdict in (Verdict.WARN, Verdict.FAIL) or explanation:
             lines += _wrapped(f"fix: {fix_of(row)}", " " * len(head), width)
+    looked_up = sum(row.subject == host.fqdn for row in host.rows) - sum(row.subject == host.fqdn for row in shown)
+    if looked_up:
+        lines.append(f"pass    {looked_up} checks of its records, names and certificates: scorecard.html has each")
     if proven:
         plural = "domain" if len(proven) == 1 else "domains"
         lines += _wrapped(f"pass    {len(proven)} {plural}: {_listed(proven)}", " " * 8, width, first="")
@@ -332,10 +335,17 @@ def _render_host(host: HostReport, width: int) -> list[str]:
 
 
 def _shown(host: HostReport) -> tuple[list[Row], list[str]]:
-    """The rows to show, and the domains of which every row passed: ten thousand of them are one line."""
+    """The rows to show, and the domains of which every row passed: ten thousand of them are one line.
+
+    What was looked up and passed is not shown either.
+    """
     wrong = {row.subject for row in host.rows if row.verdict is not Verdict.PASS}
     proven = sorted({row.subject for row in host.rows} - wrong - {host.fqdn})
-    rows_shown = [row for row in host.rows if row.subject == host.fqdn or row.verdict is not Verdict.PASS]
+    rows_shown = [
+        row
+        for row in host.rows
+        if row.verdict is not Verdict.PASS or (row.subject == host.fqdn and row.check in catalogue.PROVEN)
+    ]
     return rows_shown, proven
 
 

@@ -221,7 +221,7 @@ def faults() -> list[Fault]:
 
 
 SHOWN = [
-    Shown("an expired certificate", "tls.days", days=-2, says="valid until"),
+    Shown("an expired certificate", "tls.days", days=-1, says="valid until"),
     Shown("a certificate that ends soon", "tls.days", days=10, verdict="warn"),
     Shown("a certificate of another name", "tls.names", of="other.example", says="other.example, not"),
     Shown("no TLS", "tls.served", tls=False, unknown=("tls.names", "tls.days", "tls.tlsa"), says="454"),
