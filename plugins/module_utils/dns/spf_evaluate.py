@@ -93,19 +93,38 @@ def check_host(address: str, domain: str, sender: str, ask: Ask) -> Evaluation:
         return Evaluation(Result.PERMERROR, str(error))
 
 
+def parse(record: str) -> tuple[spf.Term, ...]:
+    """Return the terms of a record. An error counts wherever it stands, be it behind the term that matches (4.6).
+
+    Raises:
+        SpfError: a term, its prefix length or macro is none, or a modifier stands twice (section 6).
+    """
+    terms = spf.parse(record)
+    for name in ("redirect", "exp"):
+        if sum(term.name == name and not term.qualifier for term in terms) > 1:
+            raise spf.SpfError(f'the SPF record "{record}" has {name}= twice. Remove one.')
+    for term in terms:
+        try:
+            if term.name in ("a", "mx"):
+                _split(term.value)
+            if term.name in spf.LOOKUPS and "%" in _MACRO.sub("", term.value):
+                raise _PermanentError(f'"{term.text}" has a % that begins no macro')
+        except _PermanentError as error:
+            raise spf.SpfError(f'the SPF record "{record}" cannot be read: {error}. Mend that term.') from error
+    return terms
+
+
 def _evaluate(query: _Query, domain: str) -> Evaluation:
     records = [text for text in query.ask(domain, "TXT") if spf.is_spf(text)]
     if not records:
         return Evaluation(Result.NONE, f"{domain} has no SPF record")
     if len(records) > 1:
         raise _PermanentError(f"{domain} has {len(records)} SPF records")
-    terms = spf.parse(records[0])  # errors count wherever they are (section 4.6)
+    terms = parse(records[0])
     for term in terms:
         if term.qualifier and _matches(term, query, domain):
             return Evaluation(QUALIFIERS[term.qualifier], f"{term.text} of {domain}")
     redirects = [term.value for term in terms if not term.qualifier and term.name == "redirect"]
-    if len(redirects) > 1:
-        raise _PermanentError(f"{domain} has two redirects")
     if not redirects:
         return Evaluation(Result.NEUTRAL, f"no term of {domain} matches")
     query.count()
@@ -167,7 +186,7 @@ def _leads_to_client(query: _Query, name: str, prefixes: tuple[int, int], *, cou
 
 def _validated_names(query: _Query) -> Iterator[str]:
     """Yield the names of the client's address that lead back to it (section 5.5)."""
-    names = [value.rstrip(".").lower() for value in query.ask(query.address.reverse_pointer, "PTR")]
+    names = [value.rstrip(".").lower() for value in query.look_up(query.address.reverse_pointer, "PTR")]
     for name in names[:NAMES_LIMIT]:
         if _leads_to_client(query, name, (32, 128), counted=False):
             yield name
@@ -191,10 +210,8 @@ def expand(text: str, address: Address, sender: str, domain: str) -> str:
     """Return a term's name with its macros filled in (section 7).
 
     Raises:
-        _PermanentError: a % that begins none.
+        _PermanentError: nothing is to be left of one.
     """
-    if "%" in _MACRO.sub("", text):
-        raise _PermanentError(f'"{text}" has a % that begins no macro')
     local_part, _, sender_domain = sender.rpartition("@")
     known = {
         "s": sender,
