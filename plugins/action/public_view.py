@@ -39,7 +39,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         subjects = list(_subjects(server, said, proof, _served(name, said, variables), everything=scope == "all"))
         found = run.run(subjects, Network(said["publish_resolver"]))
         view = [scorecard.as_plain(outcome) for outcome in found]
-        result.update(changed=False, looked_at=len(subjects), ansible_facts=owner.facts(**{card.VIEW: view}))
+        kept: dict[str, Any] = {card.VIEW: view}
+        if scope == "all":
+            kept["sendyard_domain_faults"] = _faults(said, variables)
+        result.update(changed=False, looked_at=len(subjects), ansible_facts=owner.facts(**kept))
         return result
 
 
@@ -62,6 +65,17 @@ def _server(said: Mapping[str, Any], variables: Mapping[str, Any], proof: Mappin
 def _served(name: str, said: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, domains.Domain]:
     """Return the domains of the server that are in order; what is wrong with the others is told as their fault."""
     return {one.name: one for one in owner.domains_in_order(said, variables) if name in one.servers}
+
+
+def _faults(said: Mapping[str, Any], variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what is known to be wrong with single domains, and with files that this step alone has read."""
+    faults = owner.domain_faults(variables)
+    known = {fault["subject"] for fault in faults}
+    return faults + [
+        {"subject": fault.subject, "message": fault.message, "left_alone": True}
+        for fault in owner.domain_inventory(said, variables).faults
+        if fault.subject not in known
+    ]
 
 
 def _subjects(
