@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeAlias
 
 from ..errors import SendyardError
 from ..scorecard import Outcome
@@ -16,7 +17,7 @@ from .catalogue import CHECKS
 from .model import Finding, Level, Subject, Unreachable, Verdict, World, unknown
 
 # Returns None where the check is not about the subject: a domain without a return path has none to look at.
-Function = Callable[[Subject, World], Finding | None]
+Function: TypeAlias = "Callable[[Subject, World], Finding | None]"
 
 SERVER: Mapping[str, Function] = {
     "name.addresses": identity.addresses,
@@ -66,8 +67,8 @@ def run(subjects: Sequence[Subject], world: World, *, check_seconds: float = CHE
     Nothing is raised: what cannot be looked up, takes too long or has an error of its own is unknown.
     """
     expires = time.monotonic() + BASE_SECONDS + SUBJECT_SECONDS * len(subjects)
-    found: list[dict[str, Finding]] = [{} for _ in subjects]
-    causes: list[dict[str, str]] = [{} for _ in subjects]
+    found: list[dict[str, Finding]] = [{} for _subject in subjects]
+    causes: list[dict[str, str]] = [{} for _subject in subjects]
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="check")
     try:
         for wave in _waves():

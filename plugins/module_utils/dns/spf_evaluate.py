@@ -12,6 +12,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from . import spf
 
@@ -23,7 +24,7 @@ LONGEST_NAME = 253
 # Returns the values of a name and type ("TXT", "A", "AAAA", "MX", "PTR") as text, none where there is nothing.
 # Whatever it raises where nobody answers ends the evaluation: that is temperror.
 Ask = Callable[[str, str], Sequence[str]]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 
 class Result(enum.StrEnum):
@@ -212,7 +213,7 @@ def expand(text: str, address: Address, sender: str, domain: str) -> str:
     Raises:
         _PermanentError: nothing is to be left of one.
     """
-    local_part, _, sender_domain = sender.rpartition("@")
+    local_part, _at, sender_domain = sender.rpartition("@")
     known = {
         "s": sender,
         "l": local_part or "postmaster",
