@@ -133,9 +133,9 @@ def _row(row: Row) -> str:
     if row.where and row.verdict is not Verdict.PASS:
         details.append(("Where", f"<code>{escape(', '.join(row.where))}</code>"))
     if explanation := explanation_of(row):
-        details.append(("It means", escape(f"{explanation.says}: {explanation.meaning}")))
+        details.append(("It means", _with_code(f"{explanation.says}: {explanation.meaning}")))
     if row.verdict is not Verdict.PASS:
-        details.append(("To do", f"<strong>{escape(fix_of(row))}</strong>"))
+        details.append(("To do", f"<strong>{_with_code(fix_of(row))}</strong>"))
         if check.codes:
             details.append(("Replies", escape("; ".join(f"{who}: {code}" for who, code in check.codes))))
     if check.rule:
@@ -145,6 +145,11 @@ def _row(row: Row) -> str:
         f'<article class="{row.verdict}"><h4><span class="word {row.verdict}">{row.verdict}</span> '
         f'{escape(check.title)} <code class="id">{escape(row.check)}</code></h4><dl>{listed}</dl></article>'
     )
+
+
+def _with_code(text: str) -> str:
+    """`text` as HTML, what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _rule(check: Check) -> str:

@@ -62,6 +62,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
     assert "@import" not in text
     assert set(page.links) <= {source.where for source in catalogue.SOURCES.values()}, "links are for people"
     assert "&lt;script&gt;" in text
+    assert "`" not in text
 
 
 def test_the_page_says_what_is_wrong_whose_rule_it_is_and_what_to_do() -> None:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeAlias
+from typing import Protocol
 
 from ..errors import SendyardError
 from ..scorecard import Outcome
@@ -16,8 +16,12 @@ from . import dkim_checks, dmarc_checks, identity, spf_checks, transport
 from .catalogue import CHECKS
 from .model import Finding, Level, Subject, Unreachable, Verdict, World, unknown
 
-# Returns None where the check is not about the subject: a domain without a return path has none to look at.
-Function: TypeAlias = "Callable[[Subject, World], Finding | None]"
+
+class Function(Protocol):
+    """A check. It returns None where it is not about the subject, as of a return path where a domain has none."""
+
+    def __call__(self, subject: Subject, world: World, /) -> Finding | None: ...
+
 
 SERVER: Mapping[str, Function] = {
     "name.addresses": identity.addresses,
