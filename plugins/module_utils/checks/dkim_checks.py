@@ -37,12 +37,19 @@ def key(subject: Subject, world: World) -> Finding:
         return failed(f"{evidence}; it is no DKIM key record")
     if not said["p"]:
         return failed(f"{evidence}; p= is empty: the key was revoked")
-    bits = size(said)
-    if bits is None:
-        return failed(f"{evidence}; p= holds no {said.get('k', 'rsa')} key")
-    if said.get("k", "rsa") == "rsa" and bits < LEAST_BITS:
-        return failed(f"{evidence}; {bits} bits: receivers take no key below {LEAST_BITS}")
-    return passed(f"{evidence}; {said.get('k', 'rsa')}, {bits} bits")
+    found = size(said)
+    kind = said.get("k", "rsa")
+    if found is None:
+        wrong = f"p= holds no {kind} key"
+    elif kind == "rsa" and found < LEAST_BITS:
+        wrong = f"{found} bits: receivers take no key below {LEAST_BITS}"
+    elif not {"*", "email"} & _listed(said.get("s", "*")):
+        wrong = f"s={said['s']}: it is no key for mail"
+    elif "sha256" not in _listed(said.get("h", "sha256")):
+        wrong = f"h={said['h']}: it is no key for sha256"
+    else:
+        return passed(f"{evidence}; {kind}, {found} bits")
+    return failed(f"{evidence}; {wrong}")
 
 
 def match(subject: Subject, world: World) -> Finding:
@@ -70,9 +77,8 @@ def bits(subject: Subject, world: World) -> Finding:
 def testing(subject: Subject, world: World) -> Finding:
     """The record does not have the flag y."""
     (text,) = world.ask(_name(subject), "TXT")
-    flags = [flag.strip() for flag in tags(text).get("t", "").split(":")]
     evidence = told(_name(subject), "TXT", (_short(text),))
-    return warned(evidence) if "y" in flags else passed(evidence)
+    return warned(evidence) if "y" in _listed(tags(text).get("t", "")) else passed(evidence)
 
 
 def tags(text: str) -> dict[str, str]:
@@ -85,8 +91,10 @@ def tags(text: str) -> dict[str, str]:
 def size(said: dict[str, str]) -> int | None:
     """Return the bits of a record's key, None where it has none of its kind."""
     der = _der(said)
-    if said.get("k", "rsa") == "ed25519":
-        return 256 if der is not None and len(der) == 32 else None  # the raw key (RFC 8463 section 4)
+    kind = said.get("k", "rsa")
+    if kind != "rsa":
+        is_ed25519 = kind == "ed25519" and der is not None and len(der) == 32  # the raw key (RFC 8463 section 4)
+        return 256 if is_ed25519 else None
     try:
         parsed = load_der_public_key(der or b"")
     except (ValueError, UnsupportedAlgorithm):
@@ -105,6 +113,11 @@ def _der(said: dict[str, str]) -> bytes | None:
         return base64.b64decode(said.get("p", ""), validate=True)
     except (binascii.Error, ValueError):
         return None
+
+
+def _listed(value: str) -> set[str]:
+    """Return the parts of a tag's value between colons."""
+    return {part.strip() for part in value.split(":")}
 
 
 def _name(subject: Subject) -> str:

@@ -10,16 +10,10 @@ from ..dns.dmarc_walk import Found, walk
 from ..records import takers as mailbox_domains
 from .model import Finding, Subject, World, failed, passed, told, warned
 
-# RFC 9989 section 4.7: the values of tags that have a list of them, and the tags that it removed.
-VALUES = {
-    "p": dmarc.STRENGTH.keys(),
-    "sp": dmarc.STRENGTH.keys(),
-    "np": dmarc.STRENGTH.keys(),
-    "adkim": {"r", "s"},
-    "aspf": {"r", "s"},
-    "psd": {"y", "n", "u"},
-    "t": {"y", "n"},
-}
+# RFC 9989 section 4.7: the tags that say what becomes of mail, those whose odd values count as the default, and the
+# tags that it removed.
+POLICIES = ("p", "sp", "np")
+VALUES = {"adkim": {"r", "s"}, "aspf": {"r", "s"}, "psd": {"y", "n", "u"}, "t": {"y", "n"}}
 REMOVED = ("pct", "rf", "ri")
 
 
@@ -37,15 +31,16 @@ def record(subject: Subject, world: World) -> Finding:
 
 
 def syntax(subject: Subject, world: World) -> Finding:
-    """The record has a policy, and every tag a value of its own; what RFC 9989 removed is told."""
+    """The record has a policy; what receivers ignore in it is told."""
     place, text = _policy(subject, world)
     said = dmarc.tags(text)
     evidence = told(f"_dmarc.{place}", "TXT", (text,))
-    wrong = [f"{tag}={said[tag]}" for tag, values in VALUES.items() if tag in said and said[tag].lower() not in values]
+    wrong = [f"{tag}={said[tag]}" for tag in POLICIES if tag in said and said[tag].lower() not in dmarc.STRENGTH]
     if not dmarc.policy(text) or wrong:
         return failed(f"{evidence}; {', '.join(wrong) or 'there is no p='}")
-    removed = [tag for tag in REMOVED if tag in said]
-    return warned(f"{evidence}; RFC 9989 removed {', '.join(removed)}") if removed else passed(evidence)
+    odd = [f"{tag}={said[tag]}" for tag, known in VALUES.items() if tag in said and said[tag].lower() not in known]
+    odd += [f"{tag}= (RFC 9989 removed it)" for tag in REMOVED if tag in said]
+    return warned(f"{evidence}; ignored: {', '.join(odd)}") if odd else passed(evidence)
 
 
 def alignment(subject: Subject, world: World) -> Finding:
