@@ -99,8 +99,11 @@ def keep(
     """
     known = owner.of_this_run(variables.get("ansible_facts", {}))
     proof = {"fqdn": said["fqdn"], "proven": _now(), "not_sent_from": known.get("sendyard_not_sent_from", []), **found}
+    file = _proof_file(directory, variables["inventory_hostname"])
+    # A key that changes is told again, so those that this run was not about are as they were.
+    proof["keys"] = {**_earlier(file).get("keys", {}), **found["keys"]}
     if not check_mode:
-        _write_json(_proof_file(directory, variables["inventory_hostname"]), proof)
+        _write_json(file, proof)
     return {"changed": False, "ansible_facts": owner.facts(**{FACT: proof})}
 
 
