@@ -44,9 +44,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 return result
             new = domains.with_new_records(domains.unpacked(table), owner.kept_table(known, said, name))
             served = [domain for domain in served if domain.name in new]
+        elif only := self._task.args.get("domain"):
+            served = [domain for domain in served if domain.name == only]
+            pending = {domain: key for domain, key in pending.items() if domain == only}
         elif part == "changed":
             served = [domain for domain in served if domain.name in pending]
-        wanted = [*_host_records(name, said, pending, variables), *_domain_records(served, said, pending, variables)]
+        own = [] if self._task.args.get("domain") else _host_records(name, said, pending, variables)
+        wanted = [*own, *_domain_records(served, said, pending, variables)]
         if part != "zones":  # a key that the host did not tell is published already, or, in check mode, not made yet
             wanted = [record for record in wanted if record["values"] or record["was"]]
         result.update(

@@ -88,7 +88,15 @@ def fingerprints(names: Iterable[str], state: Path = STATE_DIRECTORY) -> dict[st
     return {name: hashlib.sha256(base64.b64decode(public[name])).hexdigest() for name in names if public.get(name)}
 
 
-def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bool, tell_all: bool = False) -> Outcome:
+def make(
+    table: Mapping[str, Any],
+    selector: str,
+    where: Directories,
+    *,
+    dry: bool,
+    tell_all: bool = False,
+    tell: Collection[str] = (),
+) -> Outcome:
     """Give every domain of `table` a key; withdraw those of domains that left it, and all where the selector changed.
 
     A withdrawn key waits among the pending ones: a domain that comes back has the key that its record may still name.
@@ -100,6 +108,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
         table: as `domains.read_table` returns it. Of its "kept" domains everything stays as it is.
         dry: say what would be done.
         tell_all: count every key as pending, so that all are told and their records published anew.
+        tell: domains whose keys are counted so.
 
     Raises:
         KeyFault: a domain's name is none, or a key file cannot be read.
@@ -142,7 +151,7 @@ def make(table: Mapping[str, Any], selector: str, where: Directories, *, dry: bo
         made=missing,
         retired=gone,
         repaired=sorted({path.stem for path in loose}),
-        tell_all=tell_all,
+        tell=wanted if tell_all else tell,
     )
     if not dry:
         for name, key in outcome.pending.items():
@@ -337,7 +346,7 @@ def _outcome(
     moved: Sequence[str] = (),
     retired: Sequence[str] = (),
     repaired: Sequence[str] = (),
-    tell_all: bool = False,
+    tell: Collection[str] = (),
 ) -> Outcome:
     digests = {name: _digest(selector, state.public.get(name, ""), said) for name, said in wanted.items()}
     return Outcome(
@@ -354,7 +363,7 @@ def _outcome(
                 "attempted": state.may_have_addresses(name, settings[wanted[name]]["addresses"]),
             }
             for name, digest in digests.items()
-            if tell_all or state.published.get(name) != digest or name not in signing
+            if name in tell or state.published.get(name) != digest or name not in signing
         },
         total=len(wanted),
         digest=hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest(),

@@ -29,6 +29,11 @@ options:
     description: Tell every key among C(pending), so that all records can be published anew.
     type: bool
     default: false
+  tell:
+    description: Domains whose keys are told among C(pending) too, whatever is known of their records.
+    type: list
+    elements: str
+    default: []
   published:
     description: The domains whose records were seen, each with C(domain) and the C(digest) that O(state=made) told.
     type: list
@@ -92,6 +97,7 @@ def main() -> None:
             "selector": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["made", "published"], "default": "made"},
             "tell_all": {"type": "bool", "default": False},
+            "tell": {"type": "list", "elements": "str", "default": []},
             "published": {"type": "list", "elements": "dict", "default": []},
             "unused": {"type": "dict", "default": {}},
         },
@@ -103,7 +109,8 @@ def main() -> None:
         table = read_table(path)
         with host_lock("dkim_keys"):
             if module.params["state"] == "made":
-                outcome = dkim_keys.make(table, selector, where, dry=dry, tell_all=module.params["tell_all"])
+                told = {name: module.params[name] for name in ("tell_all", "tell")}
+                outcome = dkim_keys.make(table, selector, where, dry=dry, **told)
             else:
                 seen, unused = module.params["published"], module.params["unused"]
                 outcome = dkim_keys.publish(table, selector, seen, where, dry=dry, unused=unused)

@@ -21,6 +21,9 @@ options:
     type: str
     choices: [changed, all, zones, reverse, tlsa]
     default: changed
+  domain:
+    description: The one domain whose records are wanted, and no others; with O(part=changed) or V(all).
+    type: str
   pending:
     description: The keys that wait for their records, from M(sendyard.mail.dkim_keys).
     type: dict

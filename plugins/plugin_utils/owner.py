@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -167,8 +167,10 @@ def domain_defaults(said: Mapping[str, Any]) -> dict[str, str]:
     return {name: said[name] for name in ("dmarc_policy", "dmarc_rua", "spf_style", "return_path")}
 
 
-def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> domain_files.Inventory:
-    """Return all domain files of the owner; they are read anew only when one of them changed.
+def domain_inventory(
+    said: Mapping[str, Any], task_vars: Mapping[str, Any], *, new: Sequence[domains.Domain] = ()
+) -> domain_files.Inventory:
+    """Return all domain files of the owner, and `new` ones that are none yet; they are read anew only when one changed.
 
     A domain that names a host or a credential which the inventory does not have is at fault too. (Where the credentials
     themselves are at fault, nothing is said of those that name them.)
@@ -178,10 +180,10 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
     """
     directory = Path(said["domains_directory"])
     found = domain_files.load(directory, cache=_cache(said, "files.gz"))
+    found = domain_files.Inventory((*found.domains, *new), found.faults)
     if "dns_credentials" not in said:
         return found
-    senders = tuple(task_vars.get("groups", {}).get("senders", ()))
-    credentials = tuple({**NEED_NO_ENTRY, **said["dns_credentials"]})
+    senders, credentials = senders_of(task_vars), credentials_of(said)
     own = tuple(said[name] for name in ("fqdn", "bounce_domain") if name in said)
     return domain_files.check_references(
         found,
@@ -191,6 +193,16 @@ def domain_inventory(said: Mapping[str, Any], task_vars: Mapping[str, Any]) -> d
         own=own,
         return_path=said.get("return_path", ""),
     )
+
+
+def senders_of(task_vars: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the inventory names of all sending servers, whether this run is about them or not."""
+    return tuple(task_vars.get("groups", {}).get("senders", ()))
+
+
+def credentials_of(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the credentials that a domain file may name."""
+    return tuple({**NEED_NO_ENTRY, **said["dns_credentials"]})
 
 
 def domain_faults(task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ SHIPPED = {
     "docs",
     "explain.yml",
     "meta",
+    "onboard.yml",
     "playbooks",
     "plugins",
     "roles",
