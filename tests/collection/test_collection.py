@@ -24,6 +24,7 @@ SHIPPED = {
     "docs",
     "explain.yml",
     "meta",
+    "offboard.yml",
     "onboard.yml",
     "playbooks",
     "plugins",

@@ -94,10 +94,10 @@ def _look_at(zone: Zone, wants: Mapping[Key, Want], directory: verify.Directory)
         elif key in plan.faults:
             state = UNKNOWN if key in there.faults else WRONG
             value = want.values[0].text if want.values else ""
-            found[key] = [
-                _one(want, zone, state, value, found=text, note=str(plan.faults[key]))
-                for text in _texts(held, want) or [""]
-            ]
+            texts = _texts(held, want)
+            others = [text for text in texts if text != value] or texts or [""]
+            note = str(plan.faults[key])
+            found[key] = [_one(want, zone, state, value, found=text, note=note) for text in others]
         else:
             state = MISSING if key in late else PRESENT
             note = late.get(key) or plan.notes.get(key, "")
