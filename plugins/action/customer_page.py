@@ -14,7 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sendyard.mail.plugins.module_utils import customer_page
+from ansible_collections.sendyard.mail.plugins.module_utils import customer_page, preflight
 from ansible_collections.sendyard.mail.plugins.module_utils.dns import model, standing, verify
 from ansible_collections.sendyard.mail.plugins.module_utils.domains import Domain
 from ansible_collections.sendyard.mail.plugins.module_utils.errors import SendyardError
@@ -45,8 +45,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 f"{arguments['domain']} has no file in {said['domains_directory']}, or one at fault."
             )
         domain = known[arguments["domain"]]
-        facts = _facts(domain, said, variables, arguments)
         directory = Path(said["report_directory"]).absolute()
+        facts = _facts(domain, said, variables, arguments, _servers(said, variables, self._templar))
+        for name, value in _earlier(directory / f"{domain.name}.json").items():
+            facts[name] = facts[name] or value
         page = directory / f"{domain.name}.html"
         if not self._task.check_mode:
             samples = {name: (SAMPLES / name).read_text(encoding="utf-8") for name in customer_page.SAMPLES}
@@ -62,20 +64,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return {**result, "changed": False, "page": str(page), "sends": facts["sends"]}
 
 
+def _servers(said: Mapping[str, Any], variables: Mapping[str, Any], templar: Any) -> dict[str, preflight.Identity]:
+    """Return what each server of the inventory is known by."""
+    own = owner.identity(variables["inventory_hostname"], said)
+    return {one.name: one for one in (own, *owner.identities(variables, templar))}
+
+
 def _facts(
-    domain: Domain, said: Mapping[str, Any], variables: Mapping[str, Any], arguments: Mapping[str, Any]
+    domain: Domain,
+    said: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    servers: Mapping[str, preflight.Identity],
 ) -> dict[str, Any]:
     hosts = {name: variables["hostvars"][name] for name in domain.servers}
     wants: list[model.Want] = []
-    selectors: dict[str, str] = {}
     try:
         for path in arguments["records_files"]:
             wants += [model.parse_record(one) for one in json.loads(Path(path).read_text(encoding="utf-8"))]
         standings = standing.look(wants, verify.Directory(said["publish_resolver"], {}))
     except SendyardError as error:
         raise AnsibleActionFail(str(error)) from error
-    for name, host in hosts.items():
-        selectors[str(host.get("sendyard_selector") or f"{name.split('.')[0].lower()}-1")] = host["sendyard_fqdn"]
     faults = {
         fault["message"].partition(" What to enter, to copy from:")[0]  # where that is, concerns the owner alone
         for host in hosts.values()
@@ -84,11 +93,11 @@ def _facts(
     }
     return customer_page.facts(
         domain.name,
-        fqdns=[host["sendyard_fqdn"] for host in hosts.values()],
+        fqdns=[servers[name].fqdn for name in domain.servers],
         usernames=[login.username for login in domain.logins],
-        by_hand=said["dns_credentials"].get(domain.dns, {"provider": "manual"})["provider"] == "manual",
+        by_hand=said["dns_credentials"].get(domain.dns, {}).get("provider", "manual") == "manual",
         standings=standings,
-        selectors=selectors,
+        selectors={servers[name].selector: servers[name].fqdn for name in domain.servers},
         return_name=domain.return_name(said["return_path"]),
         fault=" ".join(sorted(faults)),
         cached=arguments["cached"],
@@ -103,6 +112,15 @@ def _outcomes(hosts: Mapping[str, Mapping[str, Any]], domain: str) -> Iterator[M
     for host in hosts.values():
         found = owner.of_this_run(host.get("ansible_facts", {})).get(PROOF, {"outcomes": []})
         yield from (one for one in found["outcomes"] if one["subject"] == domain)
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """Return what an earlier run saw and this one cannot see again: what was there before us, and the proof."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return {name: said[name] for name in ("findings", "proof") if isinstance(said[name], list)}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -36,7 +37,7 @@ NEEDED = ("domains_directory", "dns_credentials", "publish_resolver", "return_pa
 
 @dataclass(frozen=True)
 class Found:
-    """A domain as its file has it, whether that is new, and what DNS said of it before."""
+    """A domain as its file has it, whether that is new, and, where it is, what DNS said before."""
 
     domain: Domain
     new: bool
@@ -82,12 +83,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if path.exists():
             domain = _there(path, wanted)
             self._refuse_faults(domain, path, said, variables, new=False)
-            return Found(domain, False, _look(domain.name, said))
+            _refuse_without(domain, variables)
+            _look(domain.name, said)  # what it finds now is ours as well
+            return Found(domain, False, ())
         findings = _look(wanted.domain, said)
         if TERMINAL:
             asked |= _ask_the_rest(asked, wanted.domain, senders, credentials)
             wanted = onboarding.wish(asked, senders=senders, credentials=credentials)
         wanted = onboarding.completed(wanted, senders)
+        _refuse_without(Domain(wanted.domain, wanted.servers, wanted.dns), variables)
         token = generate_token()
         text = onboarding.file_text(wanted, hash_token(token))
         domain = parse(path, text)
@@ -143,6 +147,12 @@ def _there(path: Path, wanted: onboarding.Wish) -> Domain:
     return domain
 
 
+def _refuse_without(domain: Domain, variables: Mapping[str, Any]) -> None:
+    """Raise SendyardError where the run is about none of the domain's servers, and would end without a word."""
+    if set(domain.servers).isdisjoint(variables["ansible_play_hosts_all"]):
+        raise SendyardError(f"--limit leaves out all servers of {domain.name}: {', '.join(domain.servers)}.")
+
+
 def _look(domain: str, said: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what DNS says of a domain. Raises SendyardError where nobody knows a zone for it, or nobody answers."""
     directory = verify.Directory(said["publish_resolver"], {})
@@ -183,7 +193,10 @@ def _ask_the_rest(
 def _ask(question: str, default: str) -> str:
     """Return what a person answers, `default` for an empty line. Raises SendyardError where nobody answers in time."""
     shown = f"{question} [{default}]:" if default else f"{question}:"
+    ends = time.monotonic() + SECONDS_TO_ANSWER
     answer = Display().prompt_until(shown, seconds=SECONDS_TO_ANSWER)
+    if time.monotonic() >= ends:
+        raise SendyardError(f"{question}: nobody answered within {SECONDS_TO_ANSWER} s; say it with -e.")
     if isinstance(answer, BaseException):
         raise SendyardError(f"{question}: nobody could be asked ({answer}); say it with -e.") from answer
     return answer.decode("utf-8", "replace").strip() or default

@@ -52,7 +52,7 @@ usernames:
   type: list
   elements: str
 findings:
-  description: What DNS says of it already, a sentence each.
+  description: What DNS says of a new one, a sentence each.
   returned: success
   type: list
   elements: str
