@@ -30,7 +30,7 @@ PORTS = (
 # Samples are programs that run as they are; this is what in them is the customer's.
 SAMPLE = {"fqdn": "mta1.example.com", "domain": "shop.example.com", "username": "app@shop.example.com"}
 SAMPLES = {
-    "smtplib.py": "Python, smtplib",
+    "send_mail.py": "Python, smtplib",
     "nodemailer.mjs": "Node.js, Nodemailer",
     "phpmailer.php": "PHP, PHPMailer",
     "swaks.sh": "Shell, swaks",

@@ -26,7 +26,7 @@ from programs import ROOT, recap, run
 DOMAIN = f"new-{lab_api.token()}.acme.example"
 RUN_SECONDS = 300.0
 WARM_SECONDS = 60.0  # of our own, on servers that stand; the lab's zones are seen at once
-INTERPRETERS = {"smtplib.py": ("/usr/bin/python3",), "swaks.sh": ("sh",)}
+INTERPRETERS = {"send_mail.py": ("/usr/bin/python3",), "swaks.sh": ("sh",)}
 
 
 @dataclass(frozen=True)
