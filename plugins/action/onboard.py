@@ -163,11 +163,18 @@ def _look(domain: str, said: Mapping[str, Any]) -> tuple[str, ...]:
             "registered, and does its registrar name its name servers?"
         )
     zone = apex.to_text(omit_final_dot=True)
-    policies: tuple[str, ...] = ()
-    for name in dict.fromkeys((domain, zone)):
-        policies = policies or tuple(text for text in directory.look_up(f"_dmarc.{name}", "TXT") if dmarc.tags(text))
-    texts, exchanges = directory.look_up(domain, "TXT"), directory.look_up(domain, "MX")
-    return tuple(onboarding.findings(domain, zone, texts=texts, policies=policies, exchanges=exchanges))
+    own = any(map(dmarc.tags, directory.look_up(f"_dmarc.{domain}", "TXT")))
+    policy_of = domain if own else zone
+    return tuple(
+        onboarding.findings(
+            domain,
+            zone,
+            texts=directory.look_up(domain, "TXT"),
+            policies=directory.look_up(f"_dmarc.{policy_of}", "TXT"),
+            policy_of=policy_of,
+            exchanges=directory.look_up(domain, "MX"),
+        )
+    )
 
 
 def _ask_the_rest(

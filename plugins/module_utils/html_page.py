@@ -12,6 +12,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
 body { color: #1a1a1a; background: #fff; }
 section { border: 1px solid #bbb; border-radius: 6px; margin: 1rem 0; padding: .5rem 1rem; break-inside: avoid; }
+h1 { font-size: clamp(1.4rem, 6vw, 2rem); }
 h1, h2, h3 { overflow-wrap: anywhere; }
 h2 { font-size: 1.3rem; margin: 1.5rem 0 .5rem; }
 section > h2, h3 { font-size: 1.1rem; margin: .3rem 0; }

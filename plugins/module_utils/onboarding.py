@@ -152,19 +152,28 @@ def new_file(path: Path, text: str) -> Iterator[None]:
 
 
 def findings(
-    domain: str, zone: str, *, texts: Sequence[str], policies: Sequence[str], exchanges: Sequence[str]
+    domain: str,
+    zone: str,
+    *,
+    texts: Sequence[str],
+    policies: Sequence[str],
+    policy_of: str,
+    exchanges: Sequence[str],
 ) -> list[str]:
     """Return what is to be said of a domain before it sends through us, a sentence each. Nothing of it is a fault.
 
     Args:
         zone: which zone holds its names.
-        texts: its TXT records; `policies`: those below _dmarc, of the domain or else of its zone; `exchanges`: its MX
-            records ("10 mx.acme.example.").
+        texts: its TXT records.
+        policies: those at _dmarc below `policy_of`, which is the domain or, where it has none, its zone.
+        exchanges: its MX records ("10 mx.acme.example.").
     """
     return [
         f"Zone: {domain} is a zone of its own" if zone == domain else f"Zone: {zone} holds {domain}",
         _spf_finding([text for text in texts if spf.is_spf(text)]),
-        _dmarc_finding([text for text in policies if dmarc.tags(text)]),
+        _dmarc_finding(
+            [text for text in policies if dmarc.tags(text)], "" if policy_of == domain else f" of {policy_of}"
+        ),
         _mx_finding(exchanges),
     ]
 
@@ -192,12 +201,12 @@ def _sender(text: str, value: str) -> str:
     return f"{known} ({text})" if known else text
 
 
-def _dmarc_finding(records: Sequence[str]) -> str:
+def _dmarc_finding(records: Sequence[str], of: str) -> str:
     if not records:
         return "DMARC: there is no record; the first one will ask for nothing (p=none)"
     policy = dmarc.policy(records[0]) or "none that counts"
     strict = ", and what others send must be aligned too" if policy in ("quarantine", "reject") else ""
-    return f'DMARC: "{records[0]}" stands (policy {policy}{strict}), and stays'
+    return f'DMARC{of}: "{records[0]}" stands (policy {policy}{strict}), and stays'
 
 
 def _mx_finding(exchanges: Sequence[str]) -> str:

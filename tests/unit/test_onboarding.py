@@ -107,7 +107,8 @@ def test_what_is_said_otherwise_than_in_the_file_is_named(asked: Wish, differing
         ),
         ({}, "DMARC: there is no record"),
         ({"policies": ["v=DMARC1; p=reject"]}, "(policy reject, and what others send must be aligned too), and stays"),
-        ({"policies": ["v=DMARC1; p=none"]}, "(policy none), and stays"),
+        ({"policies": ["v=DMARC1; p=none"]}, 'DMARC: "v=DMARC1; p=none" stands (policy none), and stays'),
+        ({"policies": ["v=DMARC1; p=none"], "policy_of": "example"}, 'DMARC of example: "v=DMARC1; p=none" stands'),
         ({}, "MX: nobody takes mail"),
         ({"exchanges": ["0 ."]}, "MX: nobody takes mail"),
         ({"exchanges": ["10 mx.acme.example."]}, "MX: mx.acme.example takes its mail"),
@@ -116,7 +117,7 @@ def test_what_is_said_otherwise_than_in_the_file_is_named(asked: Wish, differing
     ],
 )
 def test_what_was_there_before_is_said(there: dict[str, object], sentence: str) -> None:
-    said = {"zone": "acme.example", "texts": (), "policies": (), "exchanges": (), **there}
+    said = {"zone": "acme.example", "texts": (), "policies": (), "exchanges": (), "policy_of": "acme.example", **there}
     zone = str(said.pop("zone"))
     found = onboarding.findings("acme.example", zone, **said)  # type: ignore[arg-type]
     assert any(sentence in one for one in found), found
