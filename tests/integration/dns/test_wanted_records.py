@@ -39,6 +39,7 @@ PLAY = """
   tasks:
     - ansible.builtin.import_role: {name: sendyard.mail.settings}
     - sendyard.mail.wanted_records:
+        domain: "{{ only | default(omit) }}"
         pending:
           mx1.yard.example: "{{ key | combine({'earlier': earlier['mx1.yard.example'] | default([])}) }}"
           shared.example: "{{ key | combine({'earlier': earlier['shared.example'] | default([])}) }}"
@@ -115,6 +116,14 @@ def test_what_the_provider_of_the_addresses_names_is_asked_of_nobody_else(tmp_pa
     records, said = wanted_by_mx1(tmp_path / "theirs", *address, "-e", "sendyard_ptr_credential=lab")
     assert not [record for record in records if record["type"] == "PTR"]
     assert "addresses 198.51.100.1 mx1.yard.example lab mx1." in said
+
+
+def test_the_records_of_one_domain_are_wanted_alone(tmp_path: Path) -> None:
+    records, said = wanted_by_mx1(tmp_path, "-e", "address_of_mx2=198.51.100.2", "-e", "only=shared.example")
+    assert {record["subject"] for record in records} == {"shared.example"}, said
+    assert {record["name"] for record in records} == {
+        "shared.example", "_dmarc.shared.example", "mx1-1._domainkey.shared.example",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("attempted", [False, True])

@@ -123,6 +123,16 @@ def test_all_keys_are_told_where_all_records_are_published_anew(where: Directori
     assert all(told.pending[name]["public_key"] == made.pending[name]["public_key"] for name in made.pending)
 
 
+def test_the_key_of_a_domain_is_told_where_somebody_asks_for_it(where: Directories) -> None:
+    made = make(where, "acme.example")
+    publish(where, made)
+    told = dkim_keys.make(table("acme.example"), "s1", where, dry=False, tell=["acme.example", "nobody.example"])
+    assert not told.changed
+    assert told.pending["acme.example"]["public_key"] == made.pending["acme.example"]["public_key"]
+    assert set(told.pending) == {"acme.example"}
+    assert make(where, "acme.example").pending == {}  # it is published as before
+
+
 def test_changed_record_settings_are_pending_while_the_key_goes_on_signing(where: Directories) -> None:
     first = make(where)
     publish(where, first)
