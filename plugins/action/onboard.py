@@ -232,6 +232,8 @@ def _write(path: Path, text: str, username: str, token: str, place: Path | None)
         with onboarding.new_file(path, text), _told(username, token, place):
             pass
     except OSError as error:
+        if place and error.filename2:  # another run wrote the file first, so that this token is nobody's
+            place.unlink(missing_ok=True)
         raise SendyardError(
             f"{error.filename2 or error.filename}: {error.strerror}; no domain was written down."
         ) from error

@@ -212,7 +212,7 @@ def _dmarc_finding(records: Sequence[str], of: str) -> str:
 def _mx_finding(exchanges: Sequence[str]) -> str:
     hosts = [re.sub(r"\A\d+ ", "", exchange).removesuffix(".") for exchange in sorted(exchanges)]
     if not any(hosts):
-        return "MX: nobody takes mail to its addresses; replies will not arrive, and some receivers mind"
+        return "MX: nobody takes mail to its addresses; replies to them will not arrive"
     return f"MX: {', '.join(hosts)} takes its mail, and goes on doing so"
 
 

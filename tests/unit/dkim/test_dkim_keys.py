@@ -125,7 +125,7 @@ def test_all_keys_are_told_where_all_records_are_published_anew(where: Directori
 
 def test_the_key_of_a_domain_is_told_where_somebody_asks_for_it(where: Directories) -> None:
     made = make(where, "acme.example")
-    publish(where, made)
+    publish(where, made, "acme.example")
     told = dkim_keys.make(table("acme.example"), "s1", where, dry=False, tell=["acme.example", "nobody.example"])
     assert not told.changed
     assert told.pending["acme.example"]["public_key"] == made.pending["acme.example"]["public_key"]
