@@ -18,17 +18,20 @@ from . import files, fingerprints, state, systemd
 
 
 def standing(
-    directory: Path = state.STATE_DIRECTORY, prints: Mapping[str, Callable[[], str]] = fingerprints.OF
+    directory: Path = state.STATE_DIRECTORY, prints: Mapping[str, Callable[[], str]] | None = None
 ) -> dict[str, str]:
     """Return, by subsystem, what the last call asked for (`asked`, a digest) where all of it still stands.
 
     What differs, was never asked for, or cannot be looked at is left out: a call of the engine will tell.
+
+    Args:
+        prints: `fingerprints.OF`, where nothing else is said.
     """
     known = {}
     for path in sorted(directory.glob("*.json")):
         try:
             remembered = state.read_state(path.stem, directory)
-            if remembered.get("asked") and _holds(path.stem, remembered, prints):
+            if remembered.get("asked") and _holds(path.stem, remembered, prints or fingerprints.OF):
                 known[path.stem] = remembered
         except (SendyardError, OSError):
             continue

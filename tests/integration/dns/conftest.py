@@ -15,7 +15,7 @@ from ansible_collections.sendyard.mail.plugins.module_utils import records
 from ansible_collections.sendyard.mail.plugins.module_utils.dns import credentials, model, publish, verify
 from integration.dns.servers import ADDRESS, Bind, Knot, NameServer, nasty
 
-ZONES = [f"z{number}.example." for number in range(60)]
+ZONES = [f"z{number}.example." for number in range(120)]
 NAME_SERVER = "ns1.lab.example."
 KEY = "M" * 392  # as long as the base64 of an RSA-2048 key
 ADDRESSES = ["10.9.1.1", "fd00:9::1"]

@@ -21,7 +21,7 @@ def wanted(yard: Yard) -> list[dict[str, Any]]:
     """The records of a domain with a return path on one server."""
     domain = yard.zone.removesuffix(".")
     return records.domain_records(
-        domain, "mx1-1", KEY, ADDRESSES, return_name=f"bounces.{domain}", fqdn="mx1.lab.example", credential="lab"
+        domain, "mx1-1", KEY, ADDRESSES, return_path="bounces", fqdn="mx1.lab.example", credential="lab"
     )
 
 
